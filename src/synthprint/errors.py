@@ -1,0 +1,72 @@
+"""Every error that synthprint raises on purpose.
+
+    SynthprintError
+    ├── AudioError            a file that is not usable audio
+    ├── ManifestError         a manifest or data set that does not hold together
+    ├── ShelfError            a name that no shelf has
+    ├── RecipeError           a recipe that cannot be run
+    ├── CheckpointError       a checkpoint that is damaged, foreign or of another version
+    ├── EmbeddingsError       embeddings that do not fit together, or with what is asked of them
+    ├── GalleryError          a gallery that is damaged, or does not fit its extractor
+    ├── EngineError           a synthesizer that is missing or did not speak
+    └── MissingDependency     an optional library or program that this job needs
+
+A message names what is wrong, where, and what to do about it: it is shown to users as it is.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class SynthprintError(Exception):
+    """Base of all errors below."""
+
+
+class AudioError(SynthprintError):
+    """`path` is not usable audio; `reason` says why and what to do."""
+
+    def __init__(self, path: str | PathLike[str], reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
+        return (type(self), (self.path, self.reason))
+
+
+class ManifestError(SynthprintError):
+    """A manifest or data set does not hold together."""
+
+
+class ShelfError(SynthprintError):
+    """No shelf has the name that was asked for."""
+
+
+class RecipeError(SynthprintError):
+    """A recipe cannot be run, on its own or on the data given."""
+
+
+class CheckpointError(SynthprintError):
+    """A checkpoint is missing, damaged, foreign, or of another version."""
+
+
+class EmbeddingsError(SynthprintError):
+    """Embeddings do not fit together, or with what is asked of them."""
+
+
+class GalleryError(SynthprintError):
+    """A gallery is damaged, or does not fit the extractor."""
+
+
+class EngineError(SynthprintError):
+    """A synthesizer is missing, or did not speak."""
+
+
+class MissingDependency(SynthprintError):
+    """An optional library or program is needed for this job."""
+
+    @classmethod
+    def extra(cls, library: str, extra: str) -> MissingDependency:
+        """The error for a Python library that the optional `extra` brings."""
+        return cls(f"this needs {library}, which is not installed: pip install 'synthprint[{extra}]'")

@@ -1,0 +1,97 @@
+"""Progress on stderr: a bar on a terminal, a plain line now and then elsewhere. stdout stays the result's."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TextIO, TypeVar
+
+T = TypeVar("T")
+FIRST_LINE_AFTER_S = 2.0
+LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Counts towards `total`; made by `progress`. `note` is shown behind the count."""
+
+    def __init__(self, description: str, total: int | None) -> None:
+        self.description, self.total, self.done, self.note = description, total, 0, ""
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        """Count `steps` more, and replace the note where one is given."""
+        self.done += steps
+        self.note = self.note if note is None else note
+
+
+class _Bar(Progress):
+    """On a terminal."""
+
+    def __init__(self, description: str, total: int | None) -> None:
+        super().__init__(description, total)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._rich = RichProgress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )  # fmt: skip
+        self._task = self._rich.add_task(description, total=total, note="")
+        self._rich.start()
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        super().advance(steps, note)
+        self._rich.update(self._task, advance=steps, note=self.note)
+
+    def close(self) -> None:
+        self._rich.stop()
+
+
+class _Lines(Progress):
+    """Elsewhere: nothing for a short job, then a line every LINE_EVERY_S."""
+
+    def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
+        super().__init__(description, total)
+        self._stream, self._start = stream, time.monotonic()
+        self._next = self._start + FIRST_LINE_AFTER_S
+        self._printed = False
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        super().advance(steps, note)
+        if time.monotonic() >= self._next:
+            self._print()
+
+    def _print(self) -> None:
+        elapsed = time.monotonic() - self._start
+        of = f"/{self.total}" if self.total is not None else ""
+        left = f", {elapsed * (self.total - self.done) / self.done:.0f} s left" if self.total and self.done else ""
+        print(f"{self.description}: {self.done}{of} in {elapsed:.0f} s{left} {self.note}".rstrip(), file=self._stream)
+        self._stream.flush()
+        self._next, self._printed = time.monotonic() + LINE_EVERY_S, True
+
+    def close(self) -> None:
+        if self._printed:
+            self._print()
+
+
+@contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Progress]:
+    """Show the progress of a job while the block runs."""
+    shown: _Bar | _Lines = _Bar(description, total) if sys.stderr.isatty() else _Lines(description, total, sys.stderr)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield `items`, showing how far it is."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with progress(description, total) as shown:
+        for item in items:
+            yield item
+            shown.advance()

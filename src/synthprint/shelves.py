@@ -1,0 +1,106 @@
+"""The shelves: where variants of one thing stand side by side, and how a name becomes an object.
+
+A shelf is a folder of `synthprint`; a file on it is one variant, and the file's stem is its name in a
+recipe and on the command line. `package.module:Name` names a variant that lives elsewhere. There is no
+registration: `find` imports the file and takes what its `__all__` lists first; on the protocols shelf the
+module itself is the variant.
+
+| shelf     | a variant is | contract                                                                      |
+|-----------|--------------|-------------------------------------------------------------------------------|
+| protocols | a module     | `read(root) -> Manifest`, `recognises(root) -> bool`, `LICENCE`, `CITATION`, `ADDRESS` |
+| engines   | a class      | `Engine`, below                                                               |
+| backbones | a class      | `Backbone(dim=D, **own)`: waveform [B, T] -> embedding [B, D]                 |
+| losses    | a class      | `Loss(dim, sources, **own)`: embeddings [B, D], labels [B] -> scalar          |
+| backends  | a class      | `Backend(**own)`: `fit`, then `score(enrolment [E, D], test [T, D]) -> [E, T]` |
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from synthprint.errors import MissingDependency, ShelfError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from synthprint.types import Embeddings
+
+SHELVES = ("protocols", "engines", "backbones", "losses", "backends")
+
+
+class Backbone(Protocol):
+    """A torch module, front-end included: waveform [B, T] at 16 kHz -> embedding [B, dim], not normalised."""
+
+    dim: int
+
+    def __call__(self, waveform: Tensor) -> Tensor: ...
+
+
+class Loss(Protocol):
+    """A torch module built with `(dim, sources, **own)`.
+
+    `utterances_per_source` is the least number M of utterances of a source that a batch must hold
+    (1 for losses over single utterances). `predict` gives the index of the most likely source of each
+    embedding, where the loss holds a classifier, or None.
+    """
+
+    utterances_per_source: int
+
+    def __call__(self, embeddings: Tensor, labels: Tensor) -> Tensor: ...
+
+
+class Backend(Protocol):
+    """Turns two sets of embeddings into scores; higher always means more likely the same source."""
+
+    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Backend: ...
+
+    def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray: ...
+
+
+def names(shelf: str) -> list[str]:
+    """The names on a shelf, sorted.
+
+    Raises:
+        ShelfError: there is no such shelf.
+    """
+    if shelf not in SHELVES:
+        raise ShelfError(f"no shelf is called {shelf!r}; there are: {', '.join(SHELVES)}")
+    package = importlib.import_module(f"synthprint.{shelf}")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def find(shelf: str, name: str) -> Any:
+    """The variant that `name` stands for on `shelf`: a class, or on the protocols shelf a module.
+
+    Args:
+        shelf: one of `SHELVES`.
+        name: a file's stem on that shelf, or `package.module:Name` for one that lives elsewhere.
+
+    Raises:
+        ShelfError: no such shelf or name.
+        MissingDependency: the variant needs torch and it is not installed.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        known = names(shelf)
+        if name not in known:
+            raise ShelfError(f"no {shelf[:-1]} is called {name!r}; there are: {', '.join(known)}")
+        module_name = f"synthprint.{shelf}.{name}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise MissingDependency.extra("torch", "train") from error
+        if attribute:
+            raise ShelfError(f"{name!r} cannot be imported: {error}") from error
+        raise
+    if shelf == "protocols" and not attribute:
+        return module
+    attribute = attribute or module.__all__[0]
+    if not hasattr(module, attribute):
+        raise ShelfError(f"module {module_name!r} has no {attribute!r}")
+    return getattr(module, attribute)
