@@ -8,7 +8,7 @@ module itself is the variant.
 | shelf     | a variant is | contract                                                                      |
 |-----------|--------------|-------------------------------------------------------------------------------|
 | protocols | a module     | `read(root) -> Manifest`, `recognises(root) -> bool`, `LICENCE`, `CITATION`, `ADDRESS` |
-| engines   | a class      | `Engine`, below                                                               |
+| engines   | a class      | `Synthesizer` or `Vocoder`: text, or speech, -> `Recording`                   |
 | backbones | a class      | `Backbone(dim=D, **own)`: waveform [B, T] -> embedding [B, D]                 |
 | losses    | a class      | `Loss(dim, sources, **own)`: embeddings [B, D], labels [B] -> scalar          |
 | backends  | a class      | `Backend(**own)`: `fit`, then `score(enrolment [E, D], test [T, D]) -> [E, T]` |
@@ -19,7 +19,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from synthprint.errors import MissingDependency, ShelfError
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from synthprint.errors import EngineError
     from synthprint.types import Embeddings
 
 SHELVES = ("protocols", "engines", "backbones", "losses", "backends")
@@ -59,6 +61,64 @@ class Backend(Protocol):
     def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Backend: ...
 
     def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class System:
+    """One speech-making system that an engine offers: a source of the open corpus.
+
+    Attributes:
+        name: the source label, `engine/voice`.
+        family: the back end that makes the waveform (several engines may share one).
+        kind: "tts" (reads text), "copysyn" (a vocoder that remakes speech), or "codec" (a speech codec).
+        languages: ISO 639-1 codes that it speaks; empty for one that takes speech.
+        speaker: whose voice data it uses; empty for one that takes speech.
+        licence: of engine and voice together.
+        packages: what must be installed, as `registry:package` ("apt:flite", "pip:pyworld", "npm:mespeak").
+        deterministic: the same input gives the same samples.
+        redistributable: what it makes may be passed on.
+    """
+
+    name: str
+    family: str
+    kind: Literal["tts", "copysyn", "codec"]
+    licence: str
+    packages: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    speaker: str = ""
+    deterministic: bool = True
+    redistributable: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What an engine made: `samples` [T] float32, full scale at ±1, at its native `sample_rate` in Hz."""
+
+    samples: np.ndarray
+    sample_rate: int
+
+
+class Engine(Protocol):
+    """A synthesizer or vocoder as it is installed. Built without arguments, without touching disk or network."""
+
+    systems: tuple[System, ...]
+
+    def installed(self) -> tuple[System, ...]:
+        """The systems that are here, program and voice, asked of the engine itself."""
+
+
+class Synthesizer(Engine, Protocol):
+    """An engine that reads text."""
+
+    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
+        """One recording per text, in order; an error stands where one text failed."""
+
+
+class Vocoder(Engine, Protocol):
+    """An engine that remakes speech."""
+
+    def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
+        """One recording per wave [T] at 16 kHz, in order; an error stands where one wave failed."""
 
 
 def names(shelf: str) -> list[str]:

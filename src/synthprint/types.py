@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from synthprint.errors import EmbeddingsError, ManifestError
 
 SPLITS = ("train", "dev", "test")
 EMBEDDINGS_FORMAT = "synthprint-embeddings-1"
-_NO_EXTRA: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Utterance:
     source_seen: bool | None = None
     language_seen: bool | None = None
     duration_s: float | None = None
-    extra: Mapping[str, str] = field(default=_NO_EXTRA, hash=False)
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "path", "source"):
@@ -61,6 +59,19 @@ class Utterance:
                 raise ManifestError(f"utterance {self.id or self.path!r} has no {name}")
         if self.split is not None and self.split not in SPLITS:
             raise ManifestError(f"utterance {self.id!r}: split {self.split!r} is not one of {', '.join(SPLITS)}")
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], where: str) -> Utterance:
+        """Build from a mapping with at least `path` and `source`; unknown keys go to `extra`.
+
+        Args:
+            row: values as text, or as anything whose `str` is that text; None and "" mean not given.
+            where: names the row in errors, such as "clips.csv: line 7".
+
+        Raises:
+            ManifestError: a value is missing or does not parse.
+        """
+        return _utterance(row, where)
 
     @property
     def quadrant(self) -> tuple[bool, bool] | None:
@@ -189,7 +200,7 @@ class Manifest:
     @classmethod
     def from_rows(cls, rows: Iterator[dict[str, Any]] | Any, root: Path, name: str) -> Manifest:
         """Build from dictionaries with at least `path` and `source`; `name` is used in errors."""
-        return cls(tuple(_utterance(row, name, line) for line, row in enumerate(rows, 1)), root, name)
+        return cls(tuple(_utterance(row, f"{name}: row {line}") for line, row in enumerate(rows, 1)), root, name)
 
 
 def _cell(value: object) -> str:
@@ -198,35 +209,33 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _utterance(row: Mapping[str, Any], name: str, line: int) -> Utterance:
+def _utterance(row: Mapping[str, Any], where: str) -> Utterance:
     missing = [c for c in ("path", "source") if c not in row]
     if missing:
         columns = ", ".join(str(c) for c in row)
         raise ManifestError(
-            f"{name}: column {missing[0]!r} is missing; a manifest needs path, source; it has: {columns}"
+            f"{where}: column {missing[0]!r} is missing; a manifest needs path, source; it has: {columns}"
         )
     if None in row:
-        raise ManifestError(f"{name}: row {line} has more cells than the header has columns")
+        raise ManifestError(f"{where} has more cells than the header has columns")
     text = {key: str(value) for key, value in row.items() if value is not None and str(value) != ""}
     for column in ("path", "source"):
         if column not in text:
-            raise ManifestError(f"{name}: row {line} has no {column}")
+            raise ManifestError(f"{where} has no {column}")
     known: dict[str, Any] = {c: text.pop(c) for c in COLUMNS if c in text}
     known.setdefault("id", known["path"])
     for column in ("source_seen", "language_seen"):
         if column in known:
-            known[column] = _boolean(known[column], f"{name}: row {line}: {column}")
+            known[column] = _boolean(known[column], f"{where}: {column}")
     if "duration_s" in known:
         try:
             known["duration_s"] = float(known["duration_s"])
         except ValueError:
-            raise ManifestError(
-                f"{name}: row {line}: duration_s {known['duration_s']!r} is not a number of seconds"
-            ) from None
+            raise ManifestError(f"{where}: duration_s {known['duration_s']!r} is not a number of seconds") from None
     try:
-        return Utterance(**known, extra=MappingProxyType(text) if text else _NO_EXTRA)
+        return Utterance(**known, extra=text)
     except ManifestError as error:
-        raise ManifestError(f"{name}: row {line}: {error}") from None
+        raise ManifestError(f"{where}: {error}") from None
 
 
 def _boolean(text: str, where: str) -> bool:
@@ -415,11 +424,8 @@ class Scores:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `1 enrolment test score` a line."""
         t = self.trials
-        rows = zip(t.target, t.enrolment, t.test, self.values, strict=True)
-        files.write_text(
-            Path(path),
-            "".join(f"{int(y)} {e} {u} {s!r}\n" for y, e, u, s in ((y, e, u, float(s)) for y, e, u, s in rows)),
-        )
+        rows = zip(t.target, t.enrolment, t.test, self.values.tolist(), strict=True)
+        files.write_text(Path(path), "".join(f"{int(y)} {e} {u} {s!r}\n" for y, e, u, s in rows))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Scores:
@@ -429,15 +435,18 @@ class Scores:
             ManifestError: the file is missing or a line has another form.
         """
         enrolment, test, target, values = [], [], [], []
+        line = ""
         try:
-            for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+            for line in Path(path).read_text(encoding="utf-8").splitlines():
                 label, e, u, score = line.split()
                 target.append({"0": False, "1": True}[label])
                 enrolment.append(e)
                 test.append(u)
                 values.append(float(score))
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"{path}: cannot be read as scores: {error}") from error
         except (ValueError, KeyError):
-            raise ManifestError(f"{path}: line {number} is not '0|1 enrolment test score': {line!r}") from None
+            raise ManifestError(f"{path}: line {len(values) + 1} is not '0|1 enrolment test score': {line!r}") from None
         except OSError as error:
             raise ManifestError(f"{path}: cannot be read as scores: {error}") from error
         return cls(Trials(tuple(enrolment), tuple(test), np.array(target, dtype=bool)), np.array(values))

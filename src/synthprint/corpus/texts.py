@@ -1,0 +1,157 @@
+"""Real sentences in many languages: GNOME's user help, sentences of our own, or a file.
+
+A sentence has an id that is the same in every language: `gnome.clock-set.3.1` in Finnish is the translation of
+`gnome.clock-set.3.1` in English. So a split by id keeps a sentence and its translations together.
+
+*Sources.* GNOME's help (CC BY-SA 3.0) comes with Debian's `gnome-user-docs`; it is Mallard XML whose pages have the
+same paragraphs in the same order in each language. Our own few sentences are part of this package (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from xml.etree import ElementTree
+
+from synthprint.errors import ManifestError
+
+HELP = Path("/usr/share/help")  # where GNOME's help is installed, one folder a language
+PARAGRAPH = "{http://projectmallard.org/1.0/}p"
+INFO = "{http://projectmallard.org/1.0/}info"
+LENGTHS = {"ja": (15, 40)}  # characters; a sentence of 40 to 80 letters lasts some 2.5 to 6 s
+LENGTH = (40, 80)
+SENTENCE_END = re.compile(r"(?<=[.!?।])\s+|(?<=[。！？])")
+SCRIPTS = {  # what a sentence may hold beside punctuation
+    "en": "A-Za-z",
+    "ru": "А-Яа-яЁё",
+    "hi": "\u0900-\u097f",
+    "mr": "\u0900-\u097f",
+    "te": "\u0c00-\u0c7f\u200c",
+    "ja": "\u3040-\u30ff\u4e00-\u9fff々",
+}
+LATIN = "A-Za-z\u00c0-\u024f·"
+PUNCTUATION = r"\s.,;:!?'\"()।、。！？「」-"
+PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-", "\u00a0": " ", "…": "."})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence to speak: `text_id` (the same for its translations), `language` (ISO 639-1), `text`, and
+    `document`, what of it falls into one split (here a paragraph): the text_id itself where it has none."""
+
+    text_id: str
+    language: str
+    text: str
+    document: str
+
+
+def gather(languages: Iterable[str] | None = None, file: Path | None = None) -> list[Sentence]:
+    """The sentences of `file`, or those that come with this package and with GNOME's help where it is installed.
+
+    A text that occurs twice in a language is kept once. Sorted by language and id.
+
+    Args:
+        languages: which languages to keep; all by default.
+
+    Raises:
+        ManifestError: no sentence is left.
+    """
+    found = list(from_file(file)) if file else [*own(), *gnome_help()]
+    wanted = None if languages is None else set(languages)
+    kept: dict[tuple[str, str], Sentence] = {}
+    for sentence in sorted(found, key=lambda s: (s.language, s.text_id)):
+        if wanted is None or sentence.language in wanted:
+            kept.setdefault((sentence.language, sentence.text.casefold()), sentence)
+    if not kept:
+        there = ", ".join(sorted({s.language for s in found}))
+        raise ManifestError(f"there is no sentence in {', '.join(sorted(wanted or ['any language']))}; there are: {there}")
+    sentences = list(kept.values())
+    counts = Counter((s.language, s.text_id) for s in sentences)
+    twice = next((key for key, count in counts.items() if count > 1), None)
+    if twice:
+        raise ManifestError(f"{file}: sentence id {twice[1]!r} occurs twice in language {twice[0]!r}")
+    return sentences
+
+
+def own() -> list[Sentence]:
+    """The sentences in this package, parallel in all their languages."""
+    text = resources.files("synthprint.corpus").joinpath("sentences.json").read_text(encoding="utf-8")
+    return [
+        Sentence(f"own.{key}", language, sentence, f"own.{key}")
+        for key, translations in json.loads(text).items()
+        for language, sentence in translations.items()
+    ]
+
+
+def gnome_help(folder: Path = HELP) -> Iterator[Sentence]:
+    """The translated sentences of GNOME's help that an engine can read aloud; nothing where it is not installed."""
+    english = {s.text_id: s.text for s in _help_of(folder / "C", "en")}
+    for text_id, text in english.items():
+        yield from _readable(text_id, "en", text)
+    for translation in sorted(folder.glob("*/gnome-help")):
+        language = translation.parent.name
+        if not re.fullmatch("[a-z]{2}", language):
+            continue  # "C" is English; regional variants repeat their language
+        for sentence in _help_of(translation.parent, language):
+            if sentence.text != english.get(sentence.text_id):  # else it was not translated
+                yield from _readable(sentence.text_id, language, sentence.text)
+
+
+def _help_of(folder: Path, language: str) -> Iterator[Sentence]:
+    for page in sorted(folder.glob("gnome-help/*.page")):
+        root = ElementTree.parse(page).getroot()
+        apart = {paragraph for info in root.iter(INFO) for paragraph in info.iter(PARAGRAPH)}
+        paragraphs = [p for p in root.iter(PARAGRAPH) if p not in apart]
+        for number, paragraph in enumerate(paragraphs):
+            text = " ".join("".join(paragraph.itertext()).split()).translate(PLAIN)
+            for part, sentence in enumerate(SENTENCE_END.split(text)):
+                document = f"gnome.{page.stem}.{number}"
+                yield Sentence(f"{document}.{part}", language, sentence.strip(), document)
+
+
+def _readable(text_id: str, language: str, text: str) -> Iterator[Sentence]:
+    """The sentence, where it is of a good length, ends, and has neither digits nor foreign letters."""
+    shortest, longest = LENGTHS.get(language, LENGTH)
+    letters = SCRIPTS.get(language, LATIN)
+    if shortest <= len(text) <= longest and re.fullmatch(f"[{letters}{PUNCTUATION}]*[.!?।。！？]", text):
+        yield Sentence(text_id, language, text, text_id.rpartition(".")[0])
+
+
+def from_file(path: Path) -> Iterator[Sentence]:
+    """Sentences from a file of one's own.
+
+    A CSV or TSV with a header and the columns `language` and `text`, and if the sentences are parallel `text_id`;
+    or plain text named by its language (`fi.txt`, `news.fi.txt`), one sentence a line.
+
+    Raises:
+        ManifestError: it cannot be read, or says no language.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            if path.suffix.lower() in (".csv", ".tsv"):
+                delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+                yield from _rows(path, csv.DictReader(file, delimiter=delimiter))
+                return
+            language = path.stem.rpartition(".")[2]
+            if not re.fullmatch("[a-z]{2}", language):
+                raise ManifestError(f"{path}: name plain text by its language, as in 'news.fi.txt', or give a CSV")
+            yield from _rows(path, ({"language": language, "text": line} for line in file if line.strip()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path}: cannot be read as sentences: {error}") from error
+
+
+def _rows(path: Path, rows: Iterable[dict[str, str]]) -> Iterator[Sentence]:
+    for number, row in enumerate(rows, 1):
+        text, language = (row.get("text") or "").strip(), (row.get("language") or "").strip()
+        if not text or not language:
+            raise ManifestError(f"{path}: sentence {number} needs a text and a language")
+        text_id = row.get("text_id") or hashlib.sha256(text.encode()).hexdigest()[:12]
+        yield Sentence(f"file.{text_id}", language, " ".join(text.split()), f"file.{text_id}")

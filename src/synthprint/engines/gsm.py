@@ -1,0 +1,37 @@
+"""GSM 06.10 full rate (RPE-LTP), the speech codec of the first digital telephones, by SoX. 8 kHz.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthprint import processes
+from synthprint.errors import EngineError
+from synthprint.shelves import Recording, System
+
+__all__ = ["Gsm"]
+
+SAMPLE_RATE = 8_000  # Hz
+
+
+class Gsm:
+    """The command `sox`, with its GSM format."""
+
+    systems = (System("rpe/gsm", "gsm", "codec", "GPL-2.0-or-later; libgsm TU-Berlin-2.0", ("apt:sox",)),)
+
+    def installed(self) -> tuple[System, ...]:
+        return self.systems if shutil.which("sox") else ()
+
+    def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
+        def make(wave: np.ndarray) -> Recording:
+            with processes.scratch() as folder:
+                speech, coded, made = folder / "speech.wav", folder / "coded.gsm", folder / "made.wav"
+                processes.write_wave(speech, wave, SAMPLE_RATE)
+                processes.run(system.name, ["sox", "-D", speech, coded])
+                processes.run(system.name, ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made])
+                return processes.read_wave(system.name, made)
+
+        return processes.each(waves, make)

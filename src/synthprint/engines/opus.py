@@ -1,0 +1,39 @@
+"""Opus at 6 kbit/s in its speech mode: SILK, a linear-prediction codec.
+
+https://opus-codec.org.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthprint import processes
+from synthprint.errors import EngineError
+from synthprint.shelves import Recording, System
+
+__all__ = ["Opus"]
+
+SAMPLE_RATE = 16_000  # Hz
+
+
+class Opus:
+    """The commands `opusenc` and `opusdec`."""
+
+    systems = (System("silk/opus6k", "silk", "codec", "BSD-3-Clause", ("apt:opus-tools",)),)
+
+    def installed(self) -> tuple[System, ...]:
+        return self.systems if shutil.which("opusenc") and shutil.which("opusdec") else ()
+
+    def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
+        def make(wave: np.ndarray) -> Recording:
+            with processes.scratch() as folder:
+                speech, coded, made = folder / "speech.wav", folder / "coded.opus", folder / "made.wav"
+                processes.write_wave(speech, wave, SAMPLE_RATE)
+                processes.run(system.name, ["opusenc", "--quiet", "--bitrate", "6", "--speech", speech, coded])
+                processes.run(system.name, ["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, made])
+                return processes.read_wave(system.name, made)
+
+        return processes.each(waves, make)

@@ -1,0 +1,39 @@
+"""Speex at its lowest narrowband quality: a CELP speech codec. 8 kHz.
+
+https://www.speex.org.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthprint import processes
+from synthprint.errors import EngineError
+from synthprint.shelves import Recording, System
+
+__all__ = ["Speex"]
+
+SAMPLE_RATE = 8_000  # Hz
+
+
+class Speex:
+    """The commands `speexenc` and `speexdec`."""
+
+    systems = (System("celp/speex-nb1", "celp", "codec", "BSD-3-Clause", ("apt:speex",)),)
+
+    def installed(self) -> tuple[System, ...]:
+        return self.systems if shutil.which("speexenc") and shutil.which("speexdec") else ()
+
+    def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
+        def make(wave: np.ndarray) -> Recording:
+            with processes.scratch() as folder:
+                speech, coded, made = folder / "speech.wav", folder / "coded.spx", folder / "made.wav"
+                processes.write_wave(speech, wave, SAMPLE_RATE)
+                processes.run(system.name, ["speexenc", "--narrowband", "--quality", "1", speech, coded])
+                processes.run(system.name, ["speexdec", coded, made])
+                return processes.read_wave(system.name, made)
+
+        return processes.each(waves, make)

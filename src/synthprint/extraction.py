@@ -1,0 +1,329 @@
+"""Checkpoint + audio -> `Embeddings`.
+
+An utterance is covered by windows of the training length, evenly spaced, the last one ending where the clip
+ends; a shorter clip is repeated. Each window's embedding is L2-normalised, and the utterance's embedding is
+their L2-normalised mean. Windows without any sound are left out of the mean.
+
+On a CPU the checkpoint's ONNX graph runs, without torch and one window at a time, so that a result cannot
+depend on what else is in a batch. On another device the torch module runs, in batches.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from synthprint import audio
+from synthprint.audio import SAMPLE_RATE
+from synthprint.checkpoint import Checkpoint
+from synthprint.errors import AudioError, EmbeddingsError, MissingDependency
+from synthprint.progress import progress
+from synthprint.types import Embeddings, Manifest, Utterance, Windows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from synthprint.packing import Pack
+
+TORCH_BATCH = 64  # windows
+CHUNK_WINDOWS = 256  # windows that are gathered from several utterances and embedded together
+PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
+
+
+class Extractor(Protocol):
+    """What embeds windows.
+
+    Attributes:
+        digest: of the checkpoint's weights.
+        window_samples: length T of a window at 16 kHz.
+        dim: size D of an embedding.
+    """
+
+    digest: str
+    window_samples: int
+    dim: int
+
+    def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """W windows [T] float32 -> [W, D] float32, L2-normalised."""
+        ...
+
+
+class OnnxExtractor:
+    """Runs a checkpoint's ONNX graph on the CPU, `threads` windows at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
+        from onnxruntime import InferenceSession, SessionOptions
+
+        options = SessionOptions()
+        options.intra_op_num_threads = 1  # the windows are spread over the threads instead
+        options.log_severity_level = 3
+        self.digest, self.window_samples, self.dim = checkpoint.digest, checkpoint.window_samples, checkpoint.dim
+        self._session = InferenceSession(str(checkpoint.graph), options, providers=["CPUExecutionProvider"])
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
+
+    def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """See `Extractor`."""
+        return unit(np.concatenate(list(self._pool.map(self._embed_one, windows))))
+
+    def _embed_one(self, window: np.ndarray) -> Any:
+        return self._session.run(None, {"waveform": window[None]})[0]
+
+
+class TorchExtractor:
+    """Runs a torch backbone on any device, in batches."""
+
+    def __init__(self, backbone: nn.Module, window_samples: int, dim: int, digest: str, device: str = "cpu") -> None:
+        self.digest, self.window_samples, self.dim = digest, window_samples, dim
+        self._backbone = backbone.to(device).eval()
+        self._device = device
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, device: str) -> TorchExtractor:
+        """The checkpoint's weights in the backbone that its recipe names."""
+        return cls(load_backbone(checkpoint), checkpoint.window_samples, checkpoint.dim, checkpoint.digest, device)
+
+    def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """See `Extractor`."""
+        import torch
+
+        vectors = []
+        with torch.inference_mode():
+            for start in range(0, len(windows), TORCH_BATCH):
+                batch = torch.from_numpy(np.stack(windows[start : start + TORCH_BATCH]))
+                vectors.append(self._backbone(batch.to(self._device)).float().cpu().numpy())
+        return unit(np.concatenate(vectors))
+
+
+def load_backbone(checkpoint: Checkpoint) -> nn.Module:
+    """The trained torch module of a checkpoint.
+
+    Raises:
+        MissingDependency: torch is not installed.
+    """
+    from synthprint.shelves import find
+
+    choice = checkpoint.recipe.backbone
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise MissingDependency.extra("torch", "train") from None
+    backbone = find("backbones", choice.name)(dim=choice.dim, **choice.own)
+    backbone.load_state_dict(load_file(checkpoint.weights))
+    return backbone
+
+
+def load_extractor(folder: str | Path, device: str = "cpu", threads: int | None = None) -> Extractor:
+    """The extractor of a checkpoint folder or a training run.
+
+    Args:
+        folder: where the checkpoint lies.
+        device: "cpu" runs the ONNX graph; anything else is a torch device.
+        threads: of the ONNX graph; default: all cores.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another version.
+    """
+    checkpoint = Checkpoint.load(folder)
+    return OnnxExtractor(checkpoint, threads) if device == "cpu" else TorchExtractor.load(checkpoint, device)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [..., D], L2-normalised; a zero vector stays zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+@dataclass(frozen=True, eq=False)
+class Covered:
+    """The windows of one utterance: W views [T] and where they start, in seconds."""
+
+    windows: list[np.ndarray]
+    starts_s: np.ndarray
+
+
+def cover(wave: np.ndarray, window: int, path: str | Path) -> Covered:
+    """The windows [window] of `wave` [T] that hold any sound.
+
+    Raises:
+        AudioError: none does; `path` names the clip.
+    """
+    if audio.is_silent(wave):
+        raise AudioError(path, "is silent: there is nothing in it to look at")
+    starts = audio.window_starts(len(wave), window)
+    wave = audio.wrap(wave, window)
+    views = [wave[start : start + window] for start in starts]
+    heard = [i for i, view in enumerate(views) if not audio.is_silent(view)]
+    return Covered([np.ascontiguousarray(views[i]) for i in heard], starts[heard] / SAMPLE_RATE)
+
+
+def embed_wave(extractor: Extractor, wave: np.ndarray, path: str | Path = "clip") -> tuple[np.ndarray, Windows]:
+    """The embedding [D] of one wave [T] at 16 kHz, and those of its windows.
+
+    Raises:
+        AudioError: it is silent.
+    """
+    covered = cover(wave, extractor.window_samples, path)
+    vectors = extractor.embed_windows(covered.windows)
+    return pooled(vectors), Windows(vectors, np.zeros(len(vectors), np.int64), covered.starts_s)
+
+
+def pooled(vectors: np.ndarray) -> np.ndarray:
+    """Embeddings of windows [W, D] -> the L2-normalised mean [D]."""
+    return unit(vectors.mean(axis=0, dtype=np.float64)).astype(np.float32)
+
+
+def embed(
+    extractor: Extractor, waves: Iterable[tuple[str, np.ndarray | AudioError]], keep_windows: bool = False
+) -> tuple[Embeddings | None, dict[str, str]]:
+    """Embed a stream of (id, wave [T] at 16 kHz, or the error met on the way to it).
+
+    Returns:
+        The embeddings in the order of the stream (None if there is none), and id -> reason of each failure.
+    """
+    ids: list[str] = []
+    vectors: list[np.ndarray] = []
+    windows: list[Windows] = []
+    failures: dict[str, str] = {}
+    for chunk in _chunks(waves, extractor.window_samples, failures):
+        flat = extractor.embed_windows([view for _, covered in chunk for view in covered.windows])
+        position = 0
+        for key, covered in chunk:
+            own = flat[position : position + len(covered.windows)]
+            position += len(own)
+            if keep_windows:
+                windows.append(Windows(own, np.full(len(own), len(ids)), covered.starts_s))
+            ids.append(key)
+            vectors.append(pooled(own))
+    if not ids:
+        return None, failures
+    return Embeddings(tuple(ids), np.stack(vectors), extractor.digest, _joined(windows)), failures
+
+
+def _chunks(
+    waves: Iterable[tuple[str, np.ndarray | AudioError]], window: int, failures: dict[str, str]
+) -> Iterator[list[tuple[str, Covered]]]:
+    chunk: list[tuple[str, Covered]] = []
+    count = 0
+    for key, wave in waves:
+        try:
+            if isinstance(wave, AudioError):
+                raise wave
+            covered = cover(wave, window, key)
+        except AudioError as error:
+            failures[key] = error.reason
+            continue
+        chunk.append((key, covered))
+        count += len(covered.windows)
+        if count >= CHUNK_WINDOWS:
+            yield chunk
+            chunk, count = [], 0
+    if chunk:
+        yield chunk
+
+
+def _joined(windows: list[Windows]) -> Windows | None:
+    if not windows:
+        return None
+    parts = ([getattr(w, name) for w in windows] for name in ("vectors", "owners", "starts_s"))
+    return Windows(*(np.concatenate(part) for part in parts))
+
+
+def decoded(paths: Sequence[Path], ahead: int = 8) -> Iterator[np.ndarray | AudioError]:
+    """Decode files in the background, a bounded number ahead, in order; an error takes the wave's place."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        pending = [pool.submit(_decode, path) for path in paths[:ahead]]
+        for position in range(len(paths)):
+            wave = pending.pop(0).result()
+            if position + ahead < len(paths):
+                pending.append(pool.submit(_decode, paths[position + ahead]))
+            yield wave
+
+
+def _decode(path: Path) -> np.ndarray | AudioError:
+    try:
+        return audio.load(path)
+    except AudioError as error:
+        return error
+
+
+def embed_manifest(
+    extractor: Extractor,
+    manifest: Manifest,
+    keep_windows: bool = False,
+    pack: Pack | None = None,
+    parts: Path | None = None,
+) -> tuple[Embeddings, dict[str, str]]:
+    """Embed every utterance of a manifest.
+
+    Args:
+        pack: where the audio is decoded already; else the files are decoded on the way.
+        parts: a folder for finished parts; a job that was interrupted goes on after the last of them. It is
+            removed at the end.
+
+    Returns:
+        The embeddings, and id -> reason of each utterance that failed.
+
+    Raises:
+        EmbeddingsError: no utterance could be embedded.
+    """
+    pieces: list[Embeddings] = []
+    failures: dict[str, str] = {}
+    tag = f"{extractor.digest[:12]}-{manifest.digest()[:12]}-{'w' if keep_windows else 'u'}"
+    with progress("embedding", len(manifest)) as shown:
+        for number, start in enumerate(range(0, len(manifest), PART_UTTERANCES)):
+            utterances = manifest.utterances[start : start + PART_UTTERANCES]
+            saved = parts / f"{tag}-{number:05d}.safetensors" if parts else None
+            if saved and saved.exists():
+                piece: Embeddings | None = Embeddings.load(saved)
+                shown.advance(len(utterances))
+            else:
+                waves = _counted(_waves(manifest, utterances, start, pack), shown.advance)
+                piece, failed = embed(extractor, waves, keep_windows)
+                failures |= failed
+                if saved and piece and not failed:  # a part with failures is tried again
+                    piece.save(saved)
+            pieces += [piece] if piece else []
+    if not pieces:
+        key, reason = next(iter(failures.items()))
+        raise EmbeddingsError(f"{manifest.name}: none of {len(manifest)} clips could be embedded; {key}: {reason}")
+    if parts:
+        shutil.rmtree(parts, ignore_errors=True)
+    return concatenate(pieces), failures
+
+
+def _waves(
+    manifest: Manifest, utterances: Sequence[Utterance], start: int, pack: Pack | None
+) -> Iterator[tuple[str, np.ndarray | AudioError]]:
+    if pack is not None:
+        return ((u.id, pack.wave(start + i)) for i, u in enumerate(utterances))
+    waves = decoded([manifest.audio_path(u) for u in utterances])
+    return zip((u.id for u in utterances), waves, strict=True)
+
+
+def _counted(items: Iterable[Any], count: Any) -> Iterator[Any]:
+    for item in items:
+        yield item
+        count()
+
+
+def concatenate(pieces: Sequence[Embeddings]) -> Embeddings:
+    """Embeddings one after another.
+
+    Raises:
+        EmbeddingsError: they come from different extractors, or an id occurs twice.
+    """
+    if len({piece.extractor for piece in pieces}) > 1:
+        raise EmbeddingsError("embeddings of different extractors cannot be put together")
+    ids = tuple(key for piece in pieces for key in piece.ids)
+    windows, before = [], 0
+    for piece in pieces:
+        if piece.windows is not None:
+            windows.append(replace(piece.windows, owners=piece.windows.owners + before))
+        before += len(piece)
+    return Embeddings(ids, np.concatenate([p.vectors for p in pieces]), pieces[0].extractor, _joined(windows))

@@ -1,0 +1,59 @@
+"""Generalized end-to-end loss: every utterance against the centroids of the batch's sources."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthprint.similarity import BatchSources, ScaledCosine, cosines, full_precision, mean_of, require_sizes
+
+__all__ = ["GE2E"]
+
+
+class GE2E(nn.Module):
+    """Mean over all utterances x of -log softmax(w·cos(x, c_k) + b)[own source], k over the batch's sources.
+
+    c_k is the mean of source k's embeddings; for an utterance's own source it leaves that utterance out.
+    Wan et al., "Generalized end-to-end loss for speaker verification", ICASSP 2018, equations 5, 6, 8 and 9;
+    the paper sums over the utterances where this is their mean, and scales embeddings to length 1 beforehand.
+
+    Args:
+        dim: D, size of an embedding.
+        sources: C, number of training sources; not used, the batch's are what is told apart.
+        init_scale: w at the start; it stays positive.
+        init_bias: b at the start. It cancels in the softmax, so that it gets no gradient.
+        similarity_floor: cosines below it are raised to it before scaling; 1e-6 is the reference trainer's.
+    """
+
+    utterances_per_source = 2
+
+    def __init__(
+        self,
+        dim: int,
+        sources: int,
+        init_scale: float = 10.0,
+        init_bias: float = -5.0,
+        similarity_floor: float | None = None,
+    ) -> None:
+        super().__init__()
+        require_sizes(dim, sources)
+        self.logits = ScaledCosine(init_scale, init_bias, similarity_floor)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Embeddings [B, D], labels [B] int64: scalar.
+
+        Raises:
+            RecipeError: the batch has one source only, or a single utterance of one.
+        """
+        with full_precision(embeddings) as x:
+            batch = BatchSources.of(labels, x.dtype)
+            similarity = cosines(x, mean_of(batch.members, x))  # [B, N]
+            others = batch.members[batch.owner] - torch.eye(len(x), dtype=x.dtype, device=x.device)  # [B, B]
+            own = F.cosine_similarity(x, mean_of(others, x))  # [B]
+            similarity = similarity.scatter(1, batch.owner[:, None], own[:, None])
+            return F.cross_entropy(self.logits(similarity), batch.owner)
+
+    def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
+        """None: no classifier is learnt."""
+        return

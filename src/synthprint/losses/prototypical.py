@@ -1,0 +1,44 @@
+"""Prototypical loss: one query a source against the centroids of the others, by squared Euclidean distance."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthprint.similarity import BatchSources, full_precision, require_sizes
+
+__all__ = ["Prototypical"]
+
+
+class Prototypical(nn.Module):
+    """Mean over the batch's sources of -log softmax(-‖q - c_k‖²)[own source], k over the same sources.
+
+    q is the source's first utterance in the batch, c_k the mean of source k's other embeddings. Snell et al.,
+    "Prototypical networks for few-shot learning", NeurIPS 2017, equations 1 and 2, with one query a source.
+
+    Args:
+        dim: D, size of an embedding.
+        sources: C, number of training sources; not used, the batch's are what is told apart.
+    """
+
+    utterances_per_source = 2
+
+    def __init__(self, dim: int, sources: int) -> None:
+        super().__init__()
+        require_sizes(dim, sources)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Embeddings [B, D], labels [B] int64: scalar.
+
+        Raises:
+            RecipeError: the batch has one source only, or a single utterance of one.
+        """
+        with full_precision(embeddings) as x:
+            queries, centroids = BatchSources.of(labels, x.dtype).queries_and_centroids(x)
+            distances = (queries[:, None] - centroids).square().sum(dim=2)  # [N, N]
+            return F.cross_entropy(-distances, torch.arange(len(distances), device=x.device))
+
+    def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
+        """None: no classifier is learnt."""
+        return

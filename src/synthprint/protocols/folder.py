@@ -1,0 +1,69 @@
+"""A folder per source, audio files below it at any depth; the sources may stand below train, dev and test.
+
+    root/<source>/…/clip.wav            or            root/<split>/<source>/…/clip.wav
+
+The second form is taken where every folder with audio in `root` is called train, dev or test. Hidden files
+and folders are passed over, and so are files that are not audio by their ending.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthprint.errors import ManifestError
+from synthprint.types import SPLITS, Manifest, Utterance
+
+LICENCE = "your own audio: the licence that it came with"
+CITATION = "your own audio: whatever its makers ask to be cited"
+ADDRESS = "a folder of this machine"
+
+# fmt: off
+AUDIO_ENDINGS = frozenset((
+    ".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".gsm", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus",
+    ".w64", ".wav", ".webm", ".wma",
+))
+# fmt: on
+
+
+def recognises(root: Path) -> bool:
+    """Whether a folder below `root` holds audio."""
+    root = Path(root)
+    return root.is_dir() and any(path.parent != root for path in audio_files(root))
+
+
+def read(root: Path) -> Manifest:
+    """Every audio file below `root`, sorted by path; ids are the paths.
+
+    Raises:
+        ManifestError: there is no audio, or audio lies where it has no source.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ManifestError(f"{root}: no such folder")
+    parts = [path.relative_to(root).parts for path in sorted(audio_files(root))]
+    if not parts:
+        endings = " ".join(sorted(AUDIO_ENDINGS))
+        raise ManifestError(f"{root}: no audio below this folder; files with these endings were looked for: {endings}")
+    depth = 1 if all(p[0] in SPLITS for p in parts if len(p) > 1) else 0
+    stray = [p for p in parts if len(p) < depth + 2]
+    if stray:
+        form = "<split>/<source>/" if depth else "<source>/"
+        raise ManifestError(
+            f"{root}: {len(stray)} audio file(s) have no source folder, the first is {'/'.join(stray[0])!r}; "
+            f"move each into {form}"
+        )
+    utterances = tuple(
+        Utterance(id="/".join(p), path="/".join(p), source=p[depth], split=p[0] if depth else None) for p in parts
+    )
+    return Manifest(utterances, root, root.resolve().name or "folder")
+
+
+def audio_files(root: Path) -> Iterator[Path]:
+    """The audio files below `root`, by ending, hidden ones left out; in no particular order."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_ENDINGS:
+                yield Path(folder, name)

@@ -1,0 +1,152 @@
+"""The folder of a training run: what must survive a kill, and what a person reads.
+
+RUN/state.safetensors   weights, optimiser state and position; replaced as a whole
+RUN/best.safetensors    the backbone with the lowest development EER so far
+RUN/log.jsonl           a line per logged step and per development evaluation
+RUN/tensorboard/        the same for TensorBoard, where it is installed
+RUN/best/, RUN/last/    finished checkpoints, written at the end
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from synthprint import files
+from synthprint.errors import CheckpointError
+
+STATE_FORMAT = "synthprint-run-1"
+
+
+@dataclass
+class Position:
+    """How far a run is: `step` of `epoch` comes next; `steps` is the number of steps done in all."""
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    best_eer: float | None = None
+    best_epoch: int = -1
+    finished: bool = False
+
+
+class Run:
+    """Reads and writes one run folder; `identity` names what is trained on what."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._identity = json.dumps(identity, sort_keys=True)
+        self._writer: Any = None
+
+    @property
+    def best_weights(self) -> Path:
+        """The backbone with the lowest development EER so far."""
+        return self.folder / "best.safetensors"
+
+    def save(self, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer, position: Position) -> None:
+        """Write the state; a kill leaves the old one or the new one, never half of each."""
+        tensors = {f"module.{name}": tensor for name, tensor in modules.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        metadata = {
+            "format": STATE_FORMAT,
+            "identity": self._identity,
+            "position": json.dumps(asdict(position)),
+        }
+        with files.atomic(self.folder / "state.safetensors") as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+    def resume(self, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> Position:
+        """Load the state into `modules` and `optimizer`; the beginning, where there is none yet.
+
+        Raises:
+            CheckpointError: the folder holds another training, or a damaged state.
+        """
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return Position()
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path}: cannot be read ({error}); delete the folder to start afresh") from error
+        if metadata.get("format") != STATE_FORMAT:
+            raise CheckpointError(f"{path}: was written by another version; choose another folder")
+        if metadata["identity"] != self._identity:
+            raise CheckpointError(
+                f"{self.folder}: holds a training of {_difference(metadata['identity'], self._identity)}; "
+                "choose another folder, or delete this one"
+            )
+        modules.load_state_dict(_under("module.", tensors))
+        optimizer.load_state_dict(
+            {"state": _optimizer_state(tensors), "param_groups": optimizer.state_dict()["param_groups"]}
+        )
+        position = Position(**json.loads(metadata["position"]))
+        self._cut_log(position)
+        return position
+
+    def log(self, row: dict[str, Any], step: int) -> None:
+        """Append one line to log.jsonl and its numbers to TensorBoard."""
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._writer is None:
+            self._writer = _tensorboard(self.folder / "tensorboard", step)
+        if self._writer:
+            for name, value in row.items():
+                if isinstance(value, float):
+                    self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds."""
+        if self._writer:
+            self._writer.close()
+
+    def _cut_log(self, position: Position) -> None:
+        """Drop lines of steps that a resumed run will do again."""
+        path = self.folder / "log.jsonl"
+        if path.exists():
+            kept = []
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError):  # a kill may have cut a line short
+                    if json.loads(line)["steps"] <= position.steps:
+                        kept.append(line + "\n")
+            files.write_text(path, "".join(kept))
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under("optimizer.", tensors).items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    return state
+
+
+def _difference(found: str, wanted: str) -> str:
+    """In words, where two identities differ first."""
+    a, b = json.loads(found), json.loads(wanted)
+    if a.get("data") != b.get("data"):
+        return "other data"
+    changed = [key for key in b["recipe"] if a["recipe"].get(key) != b["recipe"][key]]
+    return f"another recipe ([{changed[0]}] differs)" if changed else "another kind"
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return False
+    return SummaryWriter(str(folder), purge_step=step)
