@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from losses_by_hand import SLOW, cos, directions, slow_a_softmax
 from synthprint import shelves
 from synthprint.errors import RecipeError
 
@@ -37,114 +37,6 @@ def batch(seed: int, sources: int = 4, each: int = 3, spread: float = 1.0) -> tu
     return torch.from_numpy(x * rng.uniform(0.2, 3, (len(labels), 1))), torch.from_numpy(labels)
 
 
-# The second route: loops and float64 from the papers' equations, one embedding at a time.
-
-
-def cos(a: np.ndarray, b: np.ndarray) -> float:
-    return min(1.0, max(-1.0, float(a @ b / math.sqrt(a @ a) / math.sqrt(b @ b))))
-
-
-def cross_entropy(logits: list[float], target: int) -> float:
-    top = max(logits)
-    return math.log(sum(math.exp(z - top) for z in logits)) - (logits[target] - top)
-
-
-def classify(logit: Callable[[np.ndarray, np.ndarray, bool], float], w: np.ndarray, x: Any, y: Any) -> float:
-    rows = [[logit(e, w[j], j == k) for j in range(SOURCES)] for e, k in zip(x, y, strict=True)]
-    return float(np.mean([cross_entropy(row, k) for row, k in zip(rows, y, strict=True)]))
-
-
-def directions(loss: nn.Module) -> np.ndarray:
-    return loss.state_dict()["directions.weight"].numpy()
-
-
-def slow_softmax(loss: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
-    w, b = (loss.state_dict()[f"classifier.{part}"].numpy() for part in ("weight", "bias"))
-    logits = [[float(w[j] @ e + b[j]) for j in range(SOURCES)] for e in x]
-    return float(np.mean([cross_entropy(row, k) for row, k in zip(logits, y, strict=True)]))
-
-
-def slow_am_softmax(loss: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.1, scale: float = 30.0) -> float:
-    return classify(lambda e, w, own: scale * (cos(e, w) - margin * own), directions(loss), x, y)
-
-
-def slow_aam_softmax(loss: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.1, scale: float = 30.0) -> float:
-    def logit(e: np.ndarray, w: np.ndarray, own: bool) -> float:
-        theta = math.acos(cos(e, w))
-        if not own:
-            return scale * math.cos(theta)
-        if theta + margin > math.pi:
-            return scale * (math.cos(theta) - margin * math.sin(margin))
-        return scale * math.cos(theta + margin)
-
-    return classify(logit, directions(loss), x, y)
-
-
-def psi(theta: float, m: int) -> float:
-    k = next(k for k in range(m) if theta <= (k + 1) * math.pi / m)
-    return (-1) ** k * math.cos(m * theta) - 2 * k
-
-
-def slow_a_softmax(loss: nn.Module, x: np.ndarray, y: np.ndarray, margin: int = 4, blend: float = 0.0) -> float:
-    def logit(e: np.ndarray, w: np.ndarray, own: bool) -> float:
-        theta = math.acos(cos(e, w))
-        value = (blend * math.cos(theta) + psi(theta, margin)) / (1 + blend) if own else math.cos(theta)
-        return float(np.linalg.norm(e)) * value
-
-    return classify(logit, directions(loss), x, y)
-
-
-def scaled(similarity: float, floor: float | None, scale: float = 10.0, bias: float = -5.0) -> float:
-    return scale * (similarity if floor is None else max(similarity, floor)) + bias
-
-
-def slow_ge2e(_: nn.Module, x: np.ndarray, y: np.ndarray, similarity_floor: float | None = None, **own: float) -> float:
-    sources, losses = sorted(set(y)), []
-    for i, (e, k) in enumerate(zip(x, y, strict=True)):
-        row = []
-        for source in sources:
-            members = [x[j] for j in range(len(x)) if y[j] == source and j != i]
-            row.append(scaled(cos(e, np.mean(members, axis=0)), similarity_floor, **own))
-        losses.append(cross_entropy(row, sources.index(k)))
-    return float(np.mean(losses))
-
-
-def episodes(x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    groups = [[e for e, k in zip(x, y, strict=True) if k == source] for source in dict.fromkeys(y)]
-    return [group[0] for group in groups], [np.mean(group[1:], axis=0) for group in groups]
-
-
-def slow_angular_prototypical(
-    _: nn.Module, x: np.ndarray, y: np.ndarray, similarity_floor: float | None = None, **own: float
-) -> float:
-    queries, centroids = episodes(x, y)
-    rows = [[scaled(cos(q, c), similarity_floor, **own) for c in centroids] for q in queries]
-    return float(np.mean([cross_entropy(row, i) for i, row in enumerate(rows)]))
-
-
-def slow_prototypical(_: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
-    queries, centroids = episodes(x, y)
-    rows = [[-float(((q - c) ** 2).sum()) for c in centroids] for q in queries]
-    return float(np.mean([cross_entropy(row, i) for i, row in enumerate(rows)]))
-
-
-def slow_triplet(_: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.2) -> float:
-    unit = [e / np.linalg.norm(e) for e in x]
-    losses = []
-    for a in range(len(x)):
-        for p in range(len(x)):
-            if a == p or y[a] != y[p]:
-                continue
-            near = float(((unit[a] - unit[p]) ** 2).sum())
-            negatives = [float(((unit[a] - unit[n]) ** 2).sum()) for n in range(len(x)) if y[n] != y[a]]
-            farther = [d for d in negatives if d > near]
-            losses.append(max(0.0, near - (min(farther) if farther else max(negatives)) + margin))
-    return float(np.mean(losses))
-
-
-SLOW: dict[str, Callable[..., float]] = {
-    name.removeprefix("slow_"): route for name, route in globals().items() if name.startswith("slow_")
-}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("am_softmax", {"margin": 0.35, "scale": 12.0}),
     ("am_softmax", {"margin": 0.0, "scale": 1.0}),

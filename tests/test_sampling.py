@@ -26,6 +26,7 @@ def balanced(draw: st.DrawFn, most: int = 30) -> BalancedBatches:
     return BalancedBatches(shuffled, n, m, draw(st.integers(0, 99)), draw(st.integers(m, most)))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 200), st.integers(2, 64), SEEDS, st.booleans())
 def test_random_uses_every_utterance_once(size: int, batch_size: int, seed: int, drop_last: bool) -> None:
     sampler = RandomBatches(["a"] * size, batch_size, seed, drop_last)
@@ -46,6 +47,7 @@ def test_random_uses_every_utterance_once(size: int, batch_size: int, seed: int,
             assert len(batches[-1]) <= batch_size + 1
 
 
+@settings(deadline=None)
 @given(balanced())
 def test_balanced_batches_have_distinct_sources_with_m_utterances_each(sampler: BalancedBatches) -> None:
     labels = np.asarray(sampler.labels)
@@ -69,7 +71,7 @@ def most_batches(groups: list[int], n: int) -> int:
     return max((1 + most_batches(sorted(left), n) for left in {tuple(sorted(r)): r for r in rest}.values()), default=0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(balanced(most=5))
 def test_balanced_fills_as_many_batches_as_can_be(sampler: BalancedBatches) -> None:
     counts = np.unique(np.asarray(sampler.labels), return_counts=True)[1][:5]

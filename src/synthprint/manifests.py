@@ -43,14 +43,13 @@ def distinct(manifest: Manifest) -> Manifest:
 
 
 def _recognised(path: Path) -> ModuleType:
-    names = sorted(
-        shelves.names("protocols"), key=lambda name: (_ASKED_LAST.index(name) + 1) if name in _ASKED_LAST else 0
-    )
-    asked: list[ModuleType] = [shelves.find("protocols", name) for name in names]
-    for module in asked:
+    shelf = shelves.names("protocols")
+    asked: dict[str, ModuleType] = {
+        name: shelves.find("protocols", name)
+        for name in [*(name for name in shelf if name not in _ASKED_LAST), *_ASKED_LAST]
+    }
+    for module in asked.values():
         if module.recognises(path):
             return module
-    looked = "\n".join(
-        f"  {name}: {(module.__doc__ or '').splitlines()[0]}" for name, module in zip(names, asked, strict=True)
-    )
+    looked = "\n".join(f"  {name}: {(module.__doc__ or '').splitlines()[0]}" for name, module in asked.items())
     raise ManifestError(f"{path}: no manifest is recognised here. These were looked for:\n{looked}")

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -25,6 +25,7 @@ from synthprint.errors import EngineError
 from synthprint.shelves import Recording
 
 T = TypeVar("T")
+R = TypeVar("R")
 TIMEOUT_S = 60.0  # one utterance
 MAX_OUTPUT_BYTES = 64 << 20  # what is read back of a program's stdout
 STDERR_TAIL = 400  # characters of stderr that an error quotes
@@ -138,10 +139,10 @@ def recording(engine: str, samples: np.ndarray, sample_rate: int) -> Recording:
     return Recording(wave, int(sample_rate))
 
 
-def each(items: Sequence[T], make: Callable[[T], Recording]) -> list[Recording | EngineError]:
+def each(items: Iterable[T], make: Callable[[T], R]) -> list[R | EngineError]:
     """`make` of every item; an EngineError stands where it failed."""
 
-    def attempt(item: T) -> Recording | EngineError:
+    def attempt(item: T) -> R | EngineError:
         try:
             return make(item)
         except EngineError as error:

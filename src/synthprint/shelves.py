@@ -70,7 +70,7 @@ class System:
     Attributes:
         name: the source label, `engine/voice`.
         family: the back end that makes the waveform (several engines may share one).
-        kind: "tts" (reads text), "copysyn" (a vocoder that remakes speech), or "codec" (a speech codec).
+        kind: "tts" (reads text), "copysyn" (a vocoder that remakes speech), "codec" (a speech codec) or "human".
         languages: ISO 639-1 codes that it speaks; empty for one that takes speech.
         speaker: whose voice data it uses; empty for one that takes speech.
         licence: of engine and voice together.
@@ -81,7 +81,7 @@ class System:
 
     name: str
     family: str
-    kind: Literal["tts", "copysyn", "codec"]
+    kind: Literal["tts", "copysyn", "codec", "human"]
     licence: str
     packages: tuple[str, ...]
     languages: tuple[str, ...] = ()

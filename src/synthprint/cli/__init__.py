@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from synthprint.cli import corpus, evaluate, gallery, lint, trace, train
 from synthprint.errors import SynthprintError
 
 app = typer.Typer(
@@ -19,6 +20,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+corpus_app = typer.Typer(help="Make, and check, what is trained and tested on.", no_args_is_help=True)
+corpus_app.command()(corpus.engines)
+corpus_app.command()(corpus.build)
+corpus_app.command()(lint.lint)
+
+app.command()(trace.trace)
+app.command()(trace.compare)
+app.command()(gallery.enrol)
+app.add_typer(gallery.app, name="gallery")
+app.command()(train.train)
+app.command()(train.embed)
+app.command()(evaluate.evaluate)
+app.add_typer(corpus_app, name="corpus")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 
 from synthprint.errors import ManifestError
 
+PACKAGE = "apt:gnome-user-docs"
 HELP = Path("/usr/share/help")  # where GNOME's help is installed, one folder a language
 PARAGRAPH = "{http://projectmallard.org/1.0/}p"
 INFO = "{http://projectmallard.org/1.0/}info"
@@ -63,8 +64,8 @@ def gather(languages: Iterable[str] | None = None, file: Path | None = None) -> 
     Raises:
         ManifestError: no sentence is left.
     """
-    found = list(from_file(file)) if file else [*own(), *gnome_help()]
     wanted = None if languages is None else set(languages)
+    found = list(from_file(file)) if file else [*own(), *gnome_help(wanted)]
     kept: dict[tuple[str, str], Sentence] = {}
     for sentence in sorted(found, key=lambda s: (s.language, s.text_id)):
         if wanted is None or sentence.language in wanted:
@@ -90,14 +91,14 @@ def own() -> list[Sentence]:
     ]
 
 
-def gnome_help(folder: Path = HELP) -> Iterator[Sentence]:
+def gnome_help(languages: Collection[str] | None = None, folder: Path = HELP) -> Iterator[Sentence]:
     """The translated sentences of GNOME's help that an engine can read aloud; nothing where it is not installed."""
     english = {s.text_id: s.text for s in _help_of(folder / "C", "en")}
     for text_id, text in english.items():
         yield from _readable(text_id, "en", text)
     for translation in sorted(folder.glob("*/gnome-help")):
         language = translation.parent.name
-        if not re.fullmatch("[a-z]{2}", language):
+        if not re.fullmatch("[a-z]{2}", language) or (languages is not None and language not in languages):
             continue  # "C" is English; regional variants repeat their language
         for sentence in _help_of(translation.parent, language):
             if sentence.text != english.get(sentence.text_id):  # else it was not translated

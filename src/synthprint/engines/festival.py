@@ -7,10 +7,9 @@ with many utterances gives the same samples as `text2wave` one by one, many time
 from __future__ import annotations
 
 import functools
-import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synthprint import processes
 from synthprint.errors import EngineError
@@ -70,24 +69,23 @@ class Festival:
 
     def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
         voice = next(v for v in VOICES if v.system.name == system.name and language in v.system.languages)
+        lines = processes.each(texts, lambda text: processes.encoded(system.name, text, voice.encoding))
         with processes.scratch() as folder:
-            wavs = [folder / f"{i}.wav" for i in range(len(texts))]
+            wavs = [folder / f"{i}.wav" for i in range(len(lines))]
             script = f"(voice_{voice.name})\n".encode()
-            for text, wav in zip(texts, wavs, strict=True):
-                readable = text.encode(voice.encoding, errors="ignore")
-                if readable.decode(voice.encoding) == text:
-                    script += UTTERANCE % (re.sub(rb'(["\\])', rb"\\\1", readable), str(wav).encode())
+            for line, wav in zip(lines, wavs, strict=True):
+                if isinstance(line, bytes):
+                    script += UTTERANCE % (line.replace(b"\\", b"").replace(b'"', b'\\"'), str(wav).encode())
             (folder / "speak.scm").write_bytes(script)
             processes.run(
                 system.name, ["festival", "-b", folder / "speak.scm"], timeout_s=processes.TIMEOUT_S + 5.0 * len(texts)
             )
-            return processes.each(wavs, functools.partial(processes.read_wave, system.name))
+            spoken = processes.each(wavs, functools.partial(processes.read_wave, system.name))
+        return [line if isinstance(line, EngineError) else made for line, made in zip(lines, spoken, strict=True)]
 
 
 def _systems(voices: Sequence[Voice]) -> tuple[System, ...]:
     """The systems of `voices`; voices of one label in several languages are one system."""
-    from dataclasses import replace
-
     merged: dict[str, System] = {}
     for voice in voices:
         new, known = voice.system, merged.get(voice.system.name)

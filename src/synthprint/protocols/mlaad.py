@@ -18,7 +18,7 @@ import csv
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from synthprint.errors import ManifestError
@@ -50,8 +50,9 @@ _FAMILIES = (
 
 _ELSEWHERE = frozenset({"path", "model_name", "duration", "language"})  # columns of meta.csv that `extra` repeats not
 
-Row = tuple[str, str]  # path and model name, as listed
+Row = tuple[str, str]  # path without "./", and model name
 Seen = tuple[bool | None, bool | None]  # whether source and language are in training
+Meta = Mapping[str, Mapping[str, str]]  # of one folder: the rows of its meta.csv by the file's stem
 
 
 def recognises(root: Path) -> bool:
@@ -75,16 +76,15 @@ def read(root: Path) -> Manifest:
     base = _audio_root(root, lists)
     quadrants = _quadrants(lists)
     meta = functools.cache(lambda folder: _meta(base / folder / "meta.csv"))
-    occurrences: Counter[PurePosixPath] = Counter()
+    occurrences: Counter[str] = Counter()
     utterances = []
     for split, name in LISTS.items():
         for line, row in enumerate(_rows(lists / name), 2):
             seen = (True, True) if split == "train" else quadrants.get(row, (None, None))
             if quadrants and None in seen:
                 raise ManifestError(f"{lists / name}: line {line} is in no list of {lists / 'fine'}; unpack them again")
-            path, source = PurePosixPath(row[0]), row[1]
-            occurrences[path] += 1
-            utterances.append(_utterance(path, source, split, seen, occurrences[path], meta(path.parent)))
+            occurrences[row[0]] += 1
+            utterances.append(_utterance(row, split, seen, occurrences[row[0]], meta))
     return Manifest(tuple(utterances), base, "mlaad")
 
 
@@ -121,12 +121,13 @@ def _rows(path: Path) -> Iterator[Row]:
             if header != ["path", "model_name"]:
                 raise ManifestError(f"{path}: line 1: the header is {','.join(header)!r}, not 'path,model_name'")
             for cells in reader:
-                if len(cells) != 2 or len(PurePosixPath(cells[0]).parts) != 4:
+                audio = cells[0].removeprefix("./") if cells else ""
+                if len(cells) != 2 or audio.count("/") != 3:
                     raise ManifestError(
                         f"{path}: line {reader.line_num} is not './fake/<language>/<model>/<stem>.wav,<model name>': "
                         f"{','.join(cells)!r}"
                     )
-                yield cells[0], cells[1]
+                yield audio, cells[1]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(f"{path}: cannot be read: {error}; unpack the lists again") from error
 
@@ -145,40 +146,41 @@ def _quadrants(lists: Path) -> dict[Row, Seen]:
     return found
 
 
-def _meta(path: Path) -> dict[str, Mapping[str, str]]:
+def _meta(path: Path) -> Meta:
     """The rows of a folder's meta.csv by the stem of the file; none where it is missing.
 
     Pipes separate the columns and nothing is quoted. A row that is too short is passed over: it only describes.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read: {error}; unpack it again") from error
-    header = lines[0].split("|") if lines else []
+    header = lines[0].split("|")
     rows = [dict(zip(header, line.split("|", len(header) - 1), strict=False)) for line in lines[1:]]
     return {PurePosixPath(row["path"]).stem: row for row in rows if len(row) == len(header) and "path" in row}
 
 
-def _utterance(
-    path: PurePosixPath, source: str, split: str, seen: Seen, occurrence: int, folder: Mapping[str, Mapping[str, str]]
-) -> Utterance:
-    meta = folder.get(path.stem, {})
+def _utterance(row: Row, split: str, seen: Seen, occurrence: int, meta: Callable[[str], Meta]) -> Utterance:
+    path, source = row
+    folder, _, name = path.rpartition("/")
+    stem = name.rpartition(".")[0]
+    described = meta(folder).get(stem, {})
     try:
-        duration_s: float | None = float(meta.get("duration", ""))
+        duration_s: float | None = float(described.get("duration", ""))
     except ValueError:
         duration_s = None
     return Utterance(
-        id=str(path) if occurrence == 1 else f"{path}#{occurrence}",
-        path=str(path),
+        id=path if occurrence == 1 else f"{path}#{occurrence}",
+        path=path,
         source=source,
-        family=family(meta.get("architecture") or source),
-        language=path.parts[1],
-        text_id=path.stem,
+        family=family(described.get("architecture") or source),
+        language=path.split("/")[1],
+        text_id=stem,
         split=split,
         source_seen=seen[0],
         language_seen=seen[1],
         duration_s=duration_s,
-        extra={key: value for key, value in meta.items() if key not in _ELSEWHERE and value},
+        extra={key: value for key, value in described.items() if key not in _ELSEWHERE and value},
     )

@@ -1,0 +1,41 @@
+"""Write docs/command-line.md from the commands' own help. `--check` only says whether it is up to date."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parent / "command-line.md"
+INTRODUCTION = """# The command line
+
+Generated from the help texts by `make docs`; a test keeps it true.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "LINES": "40"}
+    import click
+    import typer
+
+    from synthprint.cli import app
+
+    sections = [INTRODUCTION]
+
+    def add(command: click.Command, name: str, parent: click.Context | None) -> None:
+        context = type(command).context_class(command, info_name=name, parent=parent)
+        if parent is not None:
+            sections.append(f"## {context.command_path}\n\n```\n{command.get_help(context).strip()}\n```\n")
+        for child, sub in sorted(getattr(command, "commands", {}).items()):
+            add(sub, child, context)
+
+    add(typer.main.get_command(app), "synthprint", None)
+    return "\n".join(sections)
+
+
+if __name__ == "__main__":
+    page = render()
+    if "--check" in sys.argv:
+        sys.exit(0 if PAGE.read_text(encoding="utf-8") == page else "docs/command-line.md is stale: make docs")
+    PAGE.write_text(page, encoding="utf-8")

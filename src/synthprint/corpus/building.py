@@ -1,0 +1,237 @@
+"""Speaking the open corpus: every planned clip that is not there yet, in parallel, then the manifest.
+
+A clip is written whole or not at all, and one that is there is kept: a build that was stopped, in whatever way, goes
+on where it was. What an engine cannot say is reported and left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from synthprint import audio, files
+from synthprint.corpus import catalogue, human, texts
+from synthprint.corpus.plan import Clip, plan
+from synthprint.errors import EngineError, ManifestError, SynthprintError
+from synthprint.progress import progress
+from synthprint.shelves import Recording, System
+from synthprint.types import Manifest, Utterance
+
+T = TypeVar("T")
+BATCH = 20  # clips that an engine makes in one go: its start is paid once for them
+TRIM_LEVEL = 64  # of 32768: below it is silence, when two clips are compared
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left: the manifest, where it is, and (clip, reason) of every clip that is missing."""
+
+    manifest: Manifest
+    path: Path
+    failures: list[tuple[Clip, str]] = field(default_factory=list)
+
+
+def build(
+    folder: Path,
+    *,
+    seed: int = 0,
+    clips: int = 120,
+    copies: int = 60,
+    only: Sequence[str] | None = None,
+    kinds: Sequence[str] = catalogue.KINDS,
+    languages: Sequence[str] | None = None,
+    sentences: Path | None = None,
+    limit: int | None = None,
+    jobs: int | None = None,
+) -> Built:
+    """Speak a corpus into `folder` and write `manifest.csv` and `failures.csv` there.
+
+    Args:
+        seed: which sentences are said.
+        clips, copies: at most so many clips of a source that reads text, of a vocoder.
+        only: engines, or systems, to use; all that are installed by default.
+        kinds: of "tts", "copysyn", "codec", "human".
+        languages: ISO 639-1 codes; by default all that there are sentences and voices for.
+        sentences: a file of one's own (see `texts.from_file`).
+        limit: at most so many clips in all.
+        jobs: how many programs run at a time; by default one per core.
+
+    Raises:
+        EngineError: nothing that was asked for is installed, or not one clip was made.
+        ManifestError: there is no sentence to say.
+    """
+    folder = Path(folder)
+    voices = catalogue.chosen(only, kinds)
+    spoken = {language for system in voices for language in system.languages}
+    said = texts.gather(spoken if languages is None else spoken & set(languages), sentences)
+    said += [prompt for prompt in human.prompts() if human.HUMAN in voices and prompt.language in {s.language for s in said}]
+    planned = plan(list(voices), said, seed, clips, copies, limit)
+    if not planned:
+        raise ManifestError("no installed engine speaks a language that there are sentences in; see 'corpus engines'")
+    with progress("speaking", len(planned)) as shown:
+        failures = []
+        for stage in (lambda clip: clip.original is None, lambda clip: clip.original is not None):
+            failures += _make(folder, voices, [clip for clip in planned if stage(clip)], jobs, shown.advance)
+    lost = {clip.path for clip, _ in failures}
+    utterances, twins = _utterances(folder, [clip for clip in planned if clip.path not in lost], jobs)
+    failures += twins
+    _write_failures(folder / "failures.csv", failures)
+    if not utterances:
+        raise EngineError(f"not one clip was made; {folder / 'failures.csv'} says why")
+    manifest = Manifest(tuple(utterances), folder, folder.name or "corpus").with_seen()
+    manifest.save(folder / "manifest.csv")
+    return Built(manifest, folder / "manifest.csv", failures)
+
+
+def _make(
+    folder: Path,
+    voices: dict[System, Any],
+    clips: Sequence[Clip],
+    jobs: int | None,
+    advance: Callable[[int], None],
+) -> list[tuple[Clip, str]]:
+    """Make the clips that are missing, in parallel batches; returns those that failed, with the reason."""
+    missing: dict[tuple[System, str], list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if (folder / clip.path).exists():
+            advance(1)
+        else:
+            missing[clip.system, clip.sentence.language].append(clip)
+    batches = [batch for group in missing.values() for batch in _batched(group, BATCH)]
+    failures: list[tuple[Clip, str]] = []
+    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
+    try:
+        futures = [pool.submit(_batch, folder, voices[batch[0].system], batch) for batch in batches]
+        for future in as_completed(futures):
+            done, failed = future.result()
+            failures += failed
+            advance(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failures
+
+
+def _batch(folder: Path, engine: Any, clips: Sequence[Clip]) -> tuple[int, list[tuple[Clip, str]]]:
+    """Let one engine make some clips of one system in one language, and keep what it made."""
+    failures = []
+    try:
+        made = _ask(folder, engine, clips)
+    except Exception as error:  # a foreign engine may raise anything; the others go on
+        made = [EngineError(str(error) if isinstance(error, SynthprintError) else repr(error))] * len(clips)
+    for clip, result in zip(clips, made, strict=True):
+        if isinstance(result, Recording):
+            _write(folder / clip.path, result)
+        else:
+            failures.append((clip, str(result)))
+    return len(clips), failures
+
+
+def _ask(folder: Path, engine: Any, clips: Sequence[Clip]) -> list[Recording | EngineError]:
+    system, language = clips[0].system, clips[0].sentence.language
+    if system.kind == "human":
+        return [human.read(clip.sentence) for clip in clips]
+    if clips[0].original is None:
+        spoken: list[Recording | EngineError] = engine.speak(system, [clip.sentence.text for clip in clips], language)
+        return spoken
+    made: list[Recording | EngineError] = []
+    for clip in clips:
+        original = folder / clip.original.path if clip.original else Path()
+        if not original.exists():
+            made.append(EngineError(f"{system.name}: its original {clip.path} was not made"))
+        else:
+            made += engine.resynthesise(system, [audio.load(original)])
+    return made
+
+
+def _write(path: Path, recording: Recording) -> None:
+    """16-bit FLAC at the native rate; samples beyond full scale are clipped, as a wav file does."""
+    import soundfile
+
+    samples = np.clip(np.round(recording.samples * 32768.0), -32768, 32767).astype(np.int16)
+    with files.atomic(path) as temporary:
+        soundfile.write(temporary, samples, recording.sample_rate, subtype="PCM_16")
+
+
+def _utterances(
+    folder: Path, clips: Sequence[Clip], jobs: int | None
+) -> tuple[list[Utterance], list[tuple[Clip, str]]]:
+    """The manifest's rows; and the clips left out because another source says the very same samples."""
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool, progress("checking", len(clips)) as shown:
+        looked = []
+        for clip, seen in zip(clips, pool.map(lambda clip: _look(folder / clip.path), clips), strict=True):
+            looked.append((clip, *seen))
+            shown.advance()
+    sources: dict[str, set[str]] = defaultdict(set)
+    for clip, digest, _, _ in looked:
+        sources[digest].add(clip.system.name)
+    utterances, twins = [], []
+    for clip, digest, duration_s, rate in looked:
+        if len(sources[digest]) > 1:
+            names = " and ".join(sorted(sources[digest]))
+            twins.append((clip, f"left out: the same samples from {names}"))
+        else:
+            utterances.append(_utterance(clip, duration_s, rate))
+    return utterances, twins
+
+
+def _look(path: Path) -> tuple[str, float, int]:
+    """Digest of the samples without the silence around them, duration in seconds, native rate in Hz."""
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="int16")
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > TRIM_LEVEL)
+    speech = samples[loud[0] : loud[-1] + 1] if len(loud) else samples
+    return hashlib.sha256(speech.tobytes()).hexdigest(), len(samples) / rate, rate
+
+
+def _utterance(clip: Clip, duration_s: float, sample_rate: int) -> Utterance:
+    system, original = clip.system, clip.original
+    extra = {
+        "kind": system.kind,
+        "transcript": clip.sentence.text,
+        "original_source": original.system.name if original else "",
+        "sample_rate": str(sample_rate),
+        "licence": system.licence,
+        "redistributable": str(system.redistributable and (not original or original.system.redistributable)).lower(),
+    }
+    return Utterance(
+        clip.path,
+        clip.path,
+        system.name,
+        system.family,
+        clip.sentence.language,
+        original.system.speaker if original else system.speaker,
+        clip.sentence.text_id,
+        clip.split,
+        duration_s=round(duration_s, 4),
+        extra={key: value for key, value in extra.items() if value},
+    )
+
+
+def _write_failures(path: Path, failures: Iterable[tuple[Clip, str]]) -> None:
+    with files.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "source", "language", "text_id", "reason"])
+        for clip, reason in failures:
+            writer.writerow([clip.path, clip.system.name, clip.sentence.language, clip.sentence.text_id, reason])
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def quadrants(manifest: Manifest) -> Counter[tuple[str, bool, bool]]:
+    """How many clips there are by (split, source seen, language seen)."""
+    return Counter((u.split or "", bool(u.source_seen), bool(u.language_seen)) for u in manifest)

@@ -1,0 +1,100 @@
+"""Which synthesizers and vocoders there are, which are installed, and how to install the rest."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from synthprint import processes, shelves
+from synthprint.corpus import human, texts
+from synthprint.errors import EngineError
+from synthprint.shelves import Engine, System
+
+KINDS = ("tts", "copysyn", "human")  # what a corpus is made of by default: codecs only when asked for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A system, the `engine` that offers it, and the system as far as it is `installed` (in fewer languages
+    perhaps), or None."""
+
+    engine: str
+    system: System
+    installed: System | None
+
+
+def engines() -> dict[str, Engine]:
+    """Every engine of the shelf, and the human prompts, by name."""
+    on_shelf: dict[str, Engine] = {name: shelves.find("engines", name)() for name in shelves.names("engines")}
+    return on_shelf | {"human": human.AsteriskPrompts()}
+
+
+def catalogue() -> list[Entry]:
+    """Every system, by engine."""
+    entries = []
+    for name, engine in engines().items():
+        installed = {system.name: system for system in engine.installed()}
+        entries += [Entry(name, system, installed.get(system.name)) for system in engine.systems]
+    return entries
+
+
+def chosen(only: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> dict[System, Engine]:
+    """The installed systems of these kinds, each with its engine.
+
+    Args:
+        only: names of engines or of systems; None takes all.
+
+    Raises:
+        EngineError: a name or kind is unknown, or nothing that was asked for is installed.
+    """
+    there = engines()
+    systems = [system for engine in there.values() for system in engine.systems]
+    _check(only or (), {*there, *(system.name for system in systems)}, "engine or system")
+    _check(kinds, {system.kind for system in systems}, "kind of engine")
+    voices = {
+        system: engine
+        for name, engine in there.items()
+        for system in engine.installed()
+        if system.kind in kinds and (only is None or name in only or system.name in only)
+    }
+    if not voices:
+        raise EngineError("no synthesizer that was asked for is installed; 'synthprint corpus engines' says how to")
+    return voices
+
+
+def _check(names: Iterable[str], known: set[str], what: str) -> None:
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise EngineError(f"no {what} is called {unknown!r}; there are: {', '.join(sorted(known))}")
+
+
+def missing_packages(entries: Iterable[Entry]) -> list[str]:
+    """The `registry:package` of every system that is not installed, or not in all its languages, and of the texts."""
+    needed = {
+        package: None
+        for entry in entries
+        if entry.installed is None or entry.installed.languages != entry.system.languages
+        for package in entry.system.packages
+        if entry.installed is None or package not in entry.installed.packages
+    }
+    return [*needed, *([] if texts.HELP.joinpath("C", "gnome-help").is_dir() else [texts.PACKAGE])]
+
+
+def install_command(packages: Iterable[str]) -> str:
+    """One shell command that installs `registry:package` names; empty where there is nothing to install."""
+    by_registry: dict[str, list[str]] = defaultdict(list)
+    for package in packages:
+        registry, _, name = package.partition(":")
+        by_registry[registry].append(name)
+    how = {
+        "apt": "sudo apt-get install -y --no-install-recommends",
+        "pip": "python -m pip install",
+        "npm": f"npm install --prefix {processes.CACHE}",
+    }
+    return " && ".join(
+        f"{start} {' '.join(shlex.quote(name) for name in sorted(by_registry[registry]))}"
+        for registry, start in how.items()
+        if by_registry[registry]
+    )
