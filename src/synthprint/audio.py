@@ -4,27 +4,32 @@
 averaged. Lengths in samples are `n_samples`, in seconds `duration_s`.
 
 libsndfile decodes what it can (wav, flac, ogg, opus, mp3, aiff, …); everything else (m4a, aac, mp4, webm,
-amr, …) goes to the `ffmpeg` command where it is on the path, else to PyAV (`synthprint[media]`).
+amr, …) goes to ffmpeg (see `foreign`). Whatever a header claims, a file is decoded in blocks of a few
+megabytes, and given up where it gets too long.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterator
+import math
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthprint import foreign
+from synthprint.background import in_order
 from synthprint.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz
 MAX_DURATION_S = 4 * 3600.0  # a longer file is refused: its samples alone would take 920 MB
 MIN_DURATION_S = 0.05  # below this there is not one pitch period to look at
+RATES = (1_000, 1_000_000)  # Hz; a header that claims another sample rate is damaged
 SILENCE = 1e-5  # a wave whose peak is below this (-100 dBFS) holds nothing
-BLOCK_S = 10.0  # decoded and resampled in blocks of this length
+SILENT = "is silent: there is nothing in it to look at"  # the reason that an error gives for such a wave
+MAX_PEAK = 10.0  # a lossy decoder may pass full scale by some dB; what passes it by 20 dB is scaled otherwise
 RESAMPLER_MARGIN_S = 0.1  # context decoded around a crop, so that the resampler's edges fall outside it
 
 
@@ -46,61 +51,76 @@ def info(path: str | Path) -> AudioInfo:
         AudioError: it is missing, empty, or not audio.
     """
     path = _existing(path)
-    import soundfile
-
-    try:
-        header = soundfile.info(str(path))
-    except soundfile.LibsndfileError:
+    file = _open(path)
+    if file is None:
         wave = _decode_foreign(path)  # no header to trust: the length is that of what decodes
         return AudioInfo(SAMPLE_RATE, 1, len(wave) / SAMPLE_RATE, path.suffix.lstrip(".").upper(), "")
-    return AudioInfo(header.samplerate, header.channels, header.duration, header.format, header.subtype)
+    with file:
+        return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate, file.format, file.subtype)
 
 
 def load(path: str | Path, start_s: float = 0.0, duration_s: float | None = None) -> np.ndarray:
     """Decode a file, or the part of it from `start_s` on, to 16 kHz mono.
 
-    Where libsndfile can seek, only the part asked for is decoded.
+    Where libsndfile can seek, only the part asked for is decoded. Lossy codecs may pass full scale a little;
+    what does is clipped, as any player would.
 
     Returns:
-        float32 [T], finite.
+        float32 [T], within ±1.
 
     Raises:
-        AudioError: missing, empty, truncated to nothing, not audio, not finite, longer than MAX_DURATION_S,
-            or shorter than MIN_DURATION_S.
+        AudioError: missing, empty, truncated to nothing, not audio, not finite, not scaled to ±1, longer than
+            MAX_DURATION_S, or shorter than MIN_DURATION_S.
     """
     path = _existing(path)
+    first = round(start_s * SAMPLE_RATE)
+    count = None if duration_s is None else round(duration_s * SAMPLE_RATE)
+    file = _open(path)
+    if file is None:
+        wave = _decode_foreign(path)[first:]
+        return checked(wave if count is None else wave[:count], path)
     import soundfile
 
-    try:
-        file = soundfile.SoundFile(str(path))
-    except soundfile.LibsndfileError:
-        wave = _decode_foreign(path)
-        start = round(start_s * SAMPLE_RATE)
-        return checked(wave[start : None if duration_s is None else start + round(duration_s * SAMPLE_RATE)], path)
     with file:
         try:
-            return checked(_decode(file, path, start_s, duration_s), path)
+            return checked(_decode(file, path, first, count), path)
         except soundfile.LibsndfileError as error:
-            raise AudioError(path, f"cannot be decoded ({error}); is it damaged?") from error
+            raise AudioError(path, f"breaks off or is damaged ({error}); copy or export it again") from error
+
+
+def decoded(paths: Sequence[Path]) -> Iterator[np.ndarray | AudioError]:
+    """Each of `paths` decoded (see `load`), in order, a few ahead on all cores; an error takes its wave's place."""
+    workers = os.cpu_count() or 1
+    return in_order(_load_or_error, paths, workers, workers + 2)
+
+
+def _load_or_error(path: Path) -> np.ndarray | AudioError:
+    try:
+        return load(path)
+    except AudioError as error:
+        return error
 
 
 def checked(wave: np.ndarray, path: str | Path) -> np.ndarray:
-    """`wave` as it is, if it can be used at all; `path` names it in errors.
+    """`wave` clipped to ±1, if it can be used at all; `path` names it in errors.
 
     Raises:
-        AudioError: not finite, or shorter than MIN_DURATION_S.
+        AudioError: not finite, far beyond full scale, or shorter than MIN_DURATION_S.
     """
-    if not np.isfinite(wave).all():
-        raise AudioError(path, "has samples that are not numbers (NaN or infinite); export it again")
     if len(wave) < MIN_DURATION_S * SAMPLE_RATE:
         seconds = len(wave) / SAMPLE_RATE
         raise AudioError(path, f"holds {seconds:.3f} s of audio; at least {MIN_DURATION_S} s are needed")
-    return wave
+    peak = max(float(wave.max()), -float(wave.min()))
+    if not math.isfinite(peak):
+        raise AudioError(path, "has samples that are not numbers (NaN or infinite); export it again")
+    if peak > MAX_PEAK:
+        raise AudioError(path, f"has samples up to {peak:.3g} where full scale is 1; export it again, scaled to ±1")
+    return np.clip(wave, -1.0, 1.0) if peak > 1.0 else wave
 
 
 def is_silent(wave: np.ndarray) -> bool:
     """Whether nothing in `wave` [T] rises above SILENCE."""
-    return bool(np.abs(wave).max(initial=0.0) < SILENCE)
+    return bool(max(wave.max(initial=0.0), -wave.min(initial=0.0)) < SILENCE)
 
 
 def resample(wave: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -146,46 +166,80 @@ def windows(wave: np.ndarray, window: int) -> np.ndarray:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not path.exists():
-        raise AudioError(path, "no such file")
-    if path.is_dir():
-        raise AudioError(path, "is a folder, not an audio file")
     try:
+        if path.is_dir():
+            raise AudioError(path, "is a folder, not an audio file")
         if path.stat().st_size == 0:
-            raise AudioError(path, "is empty (0 bytes)")
-    except OSError as error:
+            raise AudioError(path, "is empty (0 bytes)" if path.is_file() else "is not a regular file")
+        with open(path, "rb"):
+            return path
+    except FileNotFoundError:
+        raise AudioError(path, "no such file") from None
+    except (OSError, ValueError) as error:
         raise AudioError(path, f"cannot be read: {error}") from error
-    return path
+
+
+def _open(path: Path) -> Any:
+    """The file opened by libsndfile, or None where that does not read it.
+
+    Raises:
+        AudioError: its header is impossible.
+    """
+    import soundfile
+
+    try:
+        file = soundfile.SoundFile(str(path))
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw, which may hold anything
+        return None
+    _check_rate(file.samplerate, path)
+    return file
 
 
 def _too_long(path: Path, seconds: float) -> AudioError:
     return AudioError(path, f"lasts {seconds / 3600:.1f} h; at most {MAX_DURATION_S / 3600:.0f} h: cut it into parts")
 
 
-def _decode(file: Any, path: Path, start_s: float, duration_s: float | None) -> np.ndarray:
+def _decode(file: Any, path: Path, first: int, count: int | None) -> np.ndarray:
+    """`count` samples from `first` on, both at SAMPLE_RATE; all that follow where `count` is None."""
     rate = file.samplerate
-    if file.frames / rate > MAX_DURATION_S and duration_s is None:
+    if count is None and file.frames / rate - first / SAMPLE_RATE > MAX_DURATION_S:
         raise _too_long(path, file.frames / rate)
-    if start_s == 0.0 and duration_s is None:
-        return _gather(_resampled(file.blocks(round(BLOCK_S * rate), dtype="float32", always_2d=True), rate), path)
-    first = max(0, round((start_s - RESAMPLER_MARGIN_S) * rate))
-    file.seek(min(first, file.frames))
-    wanted = -1 if duration_s is None else round((start_s + duration_s + RESAMPLER_MARGIN_S) * rate) - first
-    wave = resample(file.read(wanted, dtype="float32", always_2d=True).mean(axis=1), rate)
-    skip = round((start_s - first / rate) * SAMPLE_RATE)
-    return wave[skip : None if duration_s is None else skip + round(duration_s * SAMPLE_RATE)]
+    if first == 0 and count is None:
+        return _gather(_resampled(_blocks(file, file.frames), rate), path)
+    # The context before the crop starts at a multiple of `step` native samples, which is a whole number of ours.
+    step = rate // math.gcd(rate, SAMPLE_RATE)
+    margin = round(RESAMPLER_MARGIN_S * rate)
+    begin = max(0, first * rate // SAMPLE_RATE - margin) // step * step
+    end = file.frames if count is None else min(file.frames, -(-(first + count) * rate // SAMPLE_RATE) + margin)
+    if begin >= file.frames:
+        return np.zeros(0, np.float32)
+    file.seek(begin)
+    wave = _gather(_resampled(_blocks(file, end - begin), rate), path)
+    skip = first - begin * SAMPLE_RATE // rate
+    return wave[skip : None if count is None else skip + count]
+
+
+def _blocks(file: Any, frames: int) -> Iterator[np.ndarray]:
+    """The next `frames` of a sound file, mono, in blocks [T]."""
+    size = max(1, foreign.BLOCK_VALUES // file.channels)
+    while frames > 0:
+        block = file.read(min(size, frames), dtype="float32", always_2d=True)
+        if len(block) == 0:
+            return
+        frames -= len(block)
+        yield block.mean(axis=1)
 
 
 def _resampled(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
-    """Blocks [T, channels] at `rate` -> blocks [T'] at SAMPLE_RATE, with no seam."""
+    """Blocks [T] at `rate` Hz -> blocks [T'] at SAMPLE_RATE, with no seam."""
     if rate == SAMPLE_RATE:
-        yield from (block.mean(axis=1) for block in blocks)
+        yield from blocks
         return
     import soxr
 
     stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
     for block in blocks:
-        yield stream.resample_chunk(np.ascontiguousarray(block.mean(axis=1), np.float32))
+        yield stream.resample_chunk(np.ascontiguousarray(block, np.float32))
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
@@ -202,45 +256,15 @@ def _gather(blocks: Iterator[np.ndarray], path: Path) -> np.ndarray:
 
 
 def _decode_foreign(path: Path) -> np.ndarray:
-    """What libsndfile does not read: through ffmpeg, else PyAV."""
-    if shutil.which("ffmpeg"):
-        return _decode_ffmpeg(path)
-    try:
-        import av
-    except ImportError:
-        remedy = "install ffmpeg, or pip install 'synthprint[media]' for m4a, mp4, webm and amr"
-        raise AudioError(path, f"is not audio that libsndfile reads; {remedy}") from None
-    try:
-        with av.open(str(path)) as container:
-            return _gather(_av_blocks(av, container), path)
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
-        raise AudioError(path, f"is not audio, or is damaged ({error})") from error
+    """What libsndfile does not read."""
+    with foreign.opened(path) as (rate, blocks):
+        _check_rate(rate, path)
+        wave = _gather(_resampled(blocks, rate), path)
+    if len(wave) == 0:
+        raise AudioError(path, "has no audio that decodes; it breaks off or is damaged: copy or export it again")
+    return wave
 
 
-def _av_blocks(av: Any, container: Any) -> Iterator[np.ndarray]:
-    stream = container.streams.audio[0]
-    mono = av.AudioResampler(format="flt", layout="mono")
-    decoded = (frame for source in (container.decode(stream), [None]) for frame in source)
-    native = (out.to_ndarray().reshape(-1, 1) for frame in decoded for out in mono.resample(frame))
-    yield from _resampled(native, stream.rate)
-
-
-def _decode_ffmpeg(path: Path) -> np.ndarray:
-    probe = ["ffprobe", "-v", "error", "-select_streams", "a:0", "-show_entries", "stream=sample_rate"]
-    found = subprocess.run([*probe, "-of", "csv=p=0", f"file:{path}"], capture_output=True, text=True, check=False)
-    rate_text = found.stdout.strip().split("\n")[0].strip(",")
-    if not rate_text.isdigit() or int(rate_text) == 0:
-        raise AudioError(path, "is not audio that libsndfile or ffmpeg reads; is it damaged, or another kind of file?")
-    rate = int(rate_text)
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", f"file:{path}", "-map", "a:0", "-ac", "1", "-f", "f32le", "-"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        try:
-            return _gather(_resampled(_pipe_blocks(process.stdout, rate), rate), path)
-        finally:
-            process.kill()
-
-
-def _pipe_blocks(pipe: Any, rate: int) -> Iterator[np.ndarray]:
-    while data := pipe.read(4 * round(BLOCK_S * rate)):
-        yield np.frombuffer(data[: len(data) // 4 * 4], np.float32).reshape(-1, 1)
+def _check_rate(rate: int, path: Path) -> None:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise AudioError(path, f"claims a sample rate of {rate} Hz; its header is damaged: export it again")

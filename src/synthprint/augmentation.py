@@ -29,6 +29,7 @@ CODECS = (
 EQUALISER_POINTS = 6
 SILENCE_MAX_S = 0.4
 FADE_S = 0.005
+MAX_RANGE_DB = 100.0
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("equalise", "band_limit", "noise", "codec", "silence"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise RecipeError(f"[augmentation] {name} = {getattr(self, name)} is not a probability")
-        if self.gain_db < 0 or self.equaliser_db < 0:
-            raise RecipeError("[augmentation] gain_db and equaliser_db are sizes in dB and cannot be negative")
+                raise RecipeError(f"{name} = {getattr(self, name)} is not a probability, 0 to 1")
+        for name in ("gain_db", "equaliser_db"):
+            if not 0.0 <= getattr(self, name) <= MAX_RANGE_DB:
+                raise RecipeError(f"{name} = {getattr(self, name)} is not a size in dB, 0 to {MAX_RANGE_DB:.0f}")
 
     def __call__(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A changed copy of `wave` [T]; the same generator state gives the same result."""

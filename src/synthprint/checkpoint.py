@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from synthprint import files
-from synthprint.errors import CheckpointError
+from synthprint.errors import CheckpointError, RecipeError
 from synthprint.recipes import Recipe
 
 FORMAT = "synthprint-checkpoint-1"
 WEIGHTS, GRAPH, CONFIG = "model.safetensors", "model.onnx", "config.json"
+RUN_STATE = "state.safetensors"  # in a training run's folder, see `runs`
 MAX_CONFIG_BYTES = 64 << 20
 
 
@@ -33,6 +34,7 @@ class Checkpoint:
         graph_sha256: SHA-256 of the ONNX file.
         parity: largest difference between torch's and ONNX's embeddings when the graph was written.
         results: what was measured on the development data, by name.
+        version: of the synthprint that wrote it.
     """
 
     folder: Path
@@ -80,7 +82,7 @@ class Checkpoint:
             CheckpointError: something is missing, damaged, altered, or of another version.
         """
         folder = Path(folder)
-        if not (folder / CONFIG).exists() and (folder / "best" / CONFIG).exists():
+        if not (folder / CONFIG).exists() and (folder / "best").is_dir():
             folder = folder / "best"
         config = _read_config(folder)
         found = config.pop("format", None)
@@ -92,7 +94,7 @@ class Checkpoint:
         try:
             recipe = Recipe.from_dict(config.pop("recipe"), f"{folder / CONFIG}: recipe")
             checkpoint = cls(folder, recipe, **config)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, RecipeError) as error:
             raise CheckpointError(f"{folder / CONFIG}: is not the description of a checkpoint ({error})") from error
         for path, digest in ((checkpoint.weights, checkpoint.digest), (checkpoint.graph, checkpoint.graph_sha256)):
             if not path.exists():
@@ -109,9 +111,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: is larger than any description; this is no checkpoint")
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CheckpointError(f"{folder}: is no checkpoint: {CONFIG} cannot be read ({error.strerror})") from error
+        unfinished = "; its training has not ended" if (folder / RUN_STATE).exists() else ""
+        raise CheckpointError(
+            f"{folder}: is no checkpoint: {CONFIG} cannot be read ({error.strerror}){unfinished}"
+        ) from error
     except ValueError as error:
         raise CheckpointError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(config, dict):
+    if not isinstance(config, dict) or not isinstance(config.get("sources", {}), dict):
         raise CheckpointError(f"{path}: is not the description of a checkpoint")
     return config

@@ -9,6 +9,7 @@
     ├── EmbeddingsError       embeddings that do not fit together, or with what is asked of them
     ├── GalleryError          a gallery that is damaged, or does not fit its extractor
     ├── EngineError           a synthesizer that is missing or did not speak
+    ├── MetricError           scores or labels that a metric is not defined for
     └── MissingDependency     an optional library or program that this job needs
 
 A message names what is wrong, where, and what to do about it: it is shown to users as it is.
@@ -61,6 +62,10 @@ class GalleryError(SynthprintError):
 
 class EngineError(SynthprintError):
     """A synthesizer is missing, or did not speak."""
+
+
+class MetricError(SynthprintError, ValueError):
+    """A metric is not defined for these scores or labels: none there, or not numbers."""
 
 
 class MissingDependency(SynthprintError):

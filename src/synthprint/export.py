@@ -32,8 +32,10 @@ def write_checkpoint(
 ) -> Checkpoint:
     """Write the checkpoint of a trained backbone into `folder`.
 
+    The description is written last: until then the folder is not taken for a checkpoint of these weights.
+
     Args:
-        backbone: waveform [B, T] -> embedding [B, D].
+        backbone: waveform [B, T] -> embedding [B, D]; it is moved to the CPU and put into evaluation mode.
         recipe: the resolved recipe it was trained by.
         sources: training source -> family.
         results: development results to record.

@@ -10,9 +10,9 @@ depend on what else is in a batch. On another device the torch module runs, in b
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from synthprint import audio
+from synthprint import audio, files
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
-from synthprint.errors import AudioError, EmbeddingsError, MissingDependency
+from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, MissingDependency
 from synthprint.progress import progress
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
 
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 TORCH_BATCH = 64  # windows
 CHUNK_WINDOWS = 256  # windows that are gathered from several utterances and embedded together
+NOT_FINITE = "gives an embedding that is not finite"
 PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
+
+Wave = np.ndarray | AudioError  # [T] at 16 kHz, or the error met on the way to it
 
 
 class Extractor(Protocol):
@@ -77,7 +80,10 @@ class OnnxExtractor:
 
 
 class TorchExtractor:
-    """Runs a torch backbone on any device, in batches."""
+    """Runs a torch backbone on any device, in full float32 and in batches of one size, the last one filled up.
+
+    So the same arithmetic is done for a window whatever stands beside it, and close to what the ONNX graph does.
+    """
 
     def __init__(self, backbone: nn.Module, window_samples: int, dim: int, digest: str, device: str = "cpu") -> None:
         self.digest, self.window_samples, self.dim = digest, window_samples, dim
@@ -94,11 +100,12 @@ class TorchExtractor:
         import torch
 
         vectors = []
-        with torch.inference_mode():
-            for start in range(0, len(windows), TORCH_BATCH):
-                batch = torch.from_numpy(np.stack(windows[start : start + TORCH_BATCH]))
+        filled = [*windows, *[windows[-1]] * (-len(windows) % TORCH_BATCH)]
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False, deterministic=True, benchmark=False):
+            for start in range(0, len(filled), TORCH_BATCH):
+                batch = torch.from_numpy(np.stack(filled[start : start + TORCH_BATCH]))
                 vectors.append(self._backbone(batch.to(self._device)).float().cpu().numpy())
-        return unit(np.concatenate(vectors))
+        return unit(np.concatenate(vectors)[: len(windows)])
 
 
 def load_backbone(checkpoint: Checkpoint) -> nn.Module:
@@ -106,6 +113,7 @@ def load_backbone(checkpoint: Checkpoint) -> nn.Module:
 
     Raises:
         MissingDependency: torch is not installed.
+        CheckpointError: the weights do not fit the backbone that the recipe names.
     """
     from synthprint.shelves import find
 
@@ -115,7 +123,10 @@ def load_backbone(checkpoint: Checkpoint) -> nn.Module:
     except ImportError:
         raise MissingDependency.extra("torch", "train") from None
     backbone = find("backbones", choice.name)(dim=choice.dim, **choice.own)
-    backbone.load_state_dict(load_file(checkpoint.weights))
+    try:
+        backbone.load_state_dict(load_file(checkpoint.weights))
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.folder}: its weights do not fit {choice.name!r}: {error}") from error
     return backbone
 
 
@@ -154,7 +165,7 @@ def cover(wave: np.ndarray, window: int, path: str | Path) -> Covered:
         AudioError: none does; `path` names the clip.
     """
     if audio.is_silent(wave):
-        raise AudioError(path, "is silent: there is nothing in it to look at")
+        raise AudioError(path, audio.SILENT)
     starts = audio.window_starts(len(wave), window)
     wave = audio.wrap(wave, window)
     views = [wave[start : start + window] for start in starts]
@@ -170,6 +181,8 @@ def embed_wave(extractor: Extractor, wave: np.ndarray, path: str | Path = "clip"
     """
     covered = cover(wave, extractor.window_samples, path)
     vectors = extractor.embed_windows(covered.windows)
+    if not np.isfinite(vectors).all():
+        raise AudioError(path, NOT_FINITE)
     return pooled(vectors), Windows(vectors, np.zeros(len(vectors), np.int64), covered.starts_s)
 
 
@@ -179,7 +192,7 @@ def pooled(vectors: np.ndarray) -> np.ndarray:
 
 
 def embed(
-    extractor: Extractor, waves: Iterable[tuple[str, np.ndarray | AudioError]], keep_windows: bool = False
+    extractor: Extractor, waves: Iterable[tuple[str, Wave]], keep_windows: bool = False
 ) -> tuple[Embeddings | None, dict[str, str]]:
     """Embed a stream of (id, wave [T] at 16 kHz, or the error met on the way to it).
 
@@ -196,6 +209,9 @@ def embed(
         for key, covered in chunk:
             own = flat[position : position + len(covered.windows)]
             position += len(own)
+            if not np.isfinite(own).all():
+                failures[key] = NOT_FINITE
+                continue
             if keep_windows:
                 windows.append(Windows(own, np.full(len(own), len(ids)), covered.starts_s))
             ids.append(key)
@@ -206,8 +222,9 @@ def embed(
 
 
 def _chunks(
-    waves: Iterable[tuple[str, np.ndarray | AudioError]], window: int, failures: dict[str, str]
+    waves: Iterable[tuple[str, Wave]], window: int, failures: dict[str, str]
 ) -> Iterator[list[tuple[str, Covered]]]:
+    """The utterances with their windows, several at a time; those that have none go to `failures`."""
     chunk: list[tuple[str, Covered]] = []
     count = 0
     for key, wave in waves:
@@ -234,24 +251,6 @@ def _joined(windows: list[Windows]) -> Windows | None:
     return Windows(*(np.concatenate(part) for part in parts))
 
 
-def decoded(paths: Sequence[Path], ahead: int = 8) -> Iterator[np.ndarray | AudioError]:
-    """Decode files in the background, a bounded number ahead, in order; an error takes the wave's place."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        pending = [pool.submit(_decode, path) for path in paths[:ahead]]
-        for position in range(len(paths)):
-            wave = pending.pop(0).result()
-            if position + ahead < len(paths):
-                pending.append(pool.submit(_decode, paths[position + ahead]))
-            yield wave
-
-
-def _decode(path: Path) -> np.ndarray | AudioError:
-    try:
-        return audio.load(path)
-    except AudioError as error:
-        return error
-
-
 def embed_manifest(
     extractor: Extractor,
     manifest: Manifest,
@@ -263,8 +262,8 @@ def embed_manifest(
 
     Args:
         pack: where the audio is decoded already; else the files are decoded on the way.
-        parts: a folder for finished parts; a job that was interrupted goes on after the last of them. It is
-            removed at the end.
+        parts: a folder for finished parts; a job that was interrupted goes on after the last of them. Whoever
+            calls removes it, once the result is safe.
 
     Returns:
         The embeddings, and id -> reason of each utterance that failed.
@@ -274,39 +273,54 @@ def embed_manifest(
     """
     pieces: list[Embeddings] = []
     failures: dict[str, str] = {}
-    tag = f"{extractor.digest[:12]}-{manifest.digest()[:12]}-{'w' if keep_windows else 'u'}"
+    tag = f"{extractor.digest[:12]}-{manifest.digest()[:12]}-{'windows' if keep_windows else 'utterances'}"
     with progress("embedding", len(manifest)) as shown:
-        for number, start in enumerate(range(0, len(manifest), PART_UTTERANCES)):
+        for start in range(0, len(manifest), PART_UTTERANCES):
             utterances = manifest.utterances[start : start + PART_UTTERANCES]
-            saved = parts / f"{tag}-{number:05d}.safetensors" if parts else None
-            if saved and saved.exists():
-                piece: Embeddings | None = Embeddings.load(saved)
-                shown.advance(len(utterances))
+            part = parts / f"{tag}-{start:08d}" if parts else None
+            done = _load_part(part) if part else None
+            if done is None:
+                done = embed(extractor, _counted(_waves(manifest, utterances, pack), shown.advance), keep_windows)
+                if part:
+                    _save_part(part, *done)
             else:
-                waves = _counted(_waves(manifest, utterances, start, pack), shown.advance)
-                piece, failed = embed(extractor, waves, keep_windows)
-                failures |= failed
-                if saved and piece and not failed:  # a part with failures is tried again
-                    piece.save(saved)
-            pieces += [piece] if piece else []
+                shown.advance(len(utterances))
+            pieces += [done[0]] if done[0] else []
+            failures |= done[1]
     if not pieces:
         key, reason = next(iter(failures.items()))
         raise EmbeddingsError(f"{manifest.name}: none of {len(manifest)} clips could be embedded; {key}: {reason}")
-    if parts:
-        shutil.rmtree(parts, ignore_errors=True)
     return concatenate(pieces), failures
 
 
-def _waves(
-    manifest: Manifest, utterances: Sequence[Utterance], start: int, pack: Pack | None
-) -> Iterator[tuple[str, np.ndarray | AudioError]]:
+def _save_part(part: Path, embeddings: Embeddings | None, failures: dict[str, str]) -> None:
+    if embeddings:
+        embeddings.save(part.with_suffix(".safetensors"))
+    files.write_json(part.with_suffix(".json"), failures)  # the last: with it the part is whole
+
+
+def _load_part(part: Path) -> tuple[Embeddings | None, dict[str, str]] | None:
+    if not part.with_suffix(".json").exists():
+        return None
+    failures: dict[str, str] = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+    saved = part.with_suffix(".safetensors")
+    return Embeddings.load(saved) if saved.exists() else None, failures
+
+
+def _waves(manifest: Manifest, utterances: Sequence[Utterance], pack: Pack | None) -> Iterator[tuple[str, Wave]]:
     if pack is not None:
-        return ((u.id, pack.wave(start + i)) for i, u in enumerate(utterances))
-    waves = decoded([manifest.audio_path(u) for u in utterances])
+        return ((u.id, _packed(pack, u)) for u in utterances)
+    waves = audio.decoded([manifest.audio_path(u) for u in utterances])
     return zip((u.id for u in utterances), waves, strict=True)
 
 
-def _counted(items: Iterable[Any], count: Any) -> Iterator[Any]:
+def _packed(pack: Pack, utterance: Utterance) -> Wave:
+    if utterance.id in pack.index:
+        return pack.wave(pack.index[utterance.id])
+    return AudioError(utterance.path, pack.failures.get(utterance.path, "is not in the pack; pack the manifest again"))
+
+
+def _counted(items: Iterable[tuple[str, Wave]], count: Callable[[], None]) -> Iterator[tuple[str, Wave]]:
     for item in items:
         yield item
         count()

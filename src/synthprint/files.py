@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 1 << 20
+_UMASK_LOCK = threading.Lock()
 
 
 @contextmanager
@@ -19,7 +21,7 @@ def atomic(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending is kept: several writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp{path.suffix}")
     try:
         yield temporary
         if temporary.is_file():  # some writers make files that only their owner can read
@@ -30,9 +32,29 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
+    with _UMASK_LOCK:  # it can only be read by setting it, and it belongs to the whole process
+        current = os.umask(0o022)
+        os.umask(current)
+        return current
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of `folder` (made where it does not exist) while the block runs; the kernel frees it at a kill.
+
+    Yields:
+        Whether the lock is held: with `wait`, always; without, false where another process holds it.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def write_text(path: Path, text: str) -> None:

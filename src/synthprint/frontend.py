@@ -64,8 +64,10 @@ def triangular_filters(bands: int, scale: str) -> Tensor:
     """Triangular filters of unit height, [bands, N_FFT // 2 + 1], without area normalisation.
 
     Raises:
-        RecipeError: the scale is unknown, or there are too many bands for the frequency resolution.
+        RecipeError: the scale is unknown, or there are no bands or too many for the frequency resolution.
     """
+    if bands < 1:
+        raise RecipeError(f"front-end bands = {bands} must be 1 or more")
     nyquist = SAMPLE_RATE / 2
     if scale == "mel":
         edges = hertz(torch.linspace(0.0, mel(nyquist), bands + 2, dtype=torch.float64))

@@ -17,10 +17,11 @@ import numpy as np
 from synthprint import audio, files
 from synthprint.audio import AudioInfo
 from synthprint.errors import AudioError
-from synthprint.progress import track
+from synthprint.progress import progress
 
 Problem = Literal["missing-file", "empty-file", "unreadable-file", "not-finite", "too-short", "silent-file"]
 
+BATCH = 4096  # files handed to the threads at a time
 BLOCK_S = 10.0
 FRAME_S = 0.01  # of the level contour that silence is read from
 SPECTRUM_S = 0.032  # of one frame of the long-term spectrum
@@ -59,7 +60,7 @@ class Inspection:
     """One file: the `problem` that makes it unusable, with its `reason`; else what was found out.
 
     Attributes:
-        sha256: of the file's bytes; "" where it cannot be read at all.
+        sha256: of the file's bytes; "" where it is missing, empty or unreadable.
         info: what the header says.
         traits: where it was decoded.
     """
@@ -73,29 +74,41 @@ class Inspection:
 
 def inspect(path: Path, *, decode: bool = True) -> Inspection:
     """Look at one file: its bytes and header, and with `decode` its samples. Never raises on account of the file."""
-    digest = ""
     try:
-        if not path.exists():
-            return Inspection("missing-file", "no such file")
-        if path.is_file() and path.stat().st_size == 0:
-            return Inspection("empty-file", "0 bytes")
-        digest = files.sha256(path)
-        info = audio.info(path)
-        if info.duration_s < audio.MIN_DURATION_S:
-            return Inspection("too-short", f"holds {info.duration_s:.3f} s of audio", digest, info)
-        return _decoded(path, digest, info) if decode else Inspection(sha256=digest, info=info)
+        return _inspect(path, decode)
     except AudioError as error:
-        return Inspection("unreadable-file", error.reason, digest)
+        return Inspection("unreadable-file", error.reason)
     except Exception as error:  # one bad file must never end a run over a million
-        return Inspection("unreadable-file", f"{type(error).__name__}: {error}", digest)
+        return Inspection("unreadable-file", f"{type(error).__name__}: {error}")
 
 
 def inspect_all(paths: Sequence[Path], decode: Sequence[bool], workers: int | None = None) -> list[Inspection]:
-    """`inspect` for each of `paths`, in order; the threads wait for the disk and decode side by side."""
-    with ThreadPoolExecutor(workers) as pool:
-        # map keeps the order; reading, hashing, decoding and the FFT all release the interpreter.
-        found = pool.map(lambda path, whole: inspect(path, decode=whole), paths, decode)
-        return list(track(found, "looking at files", total=len(paths)))
+    """`inspect` for each of `paths`, in order, on `workers` threads (None: as many as Python thinks fit).
+
+    Threads do, because reading, hashing, decoding and the FFT all release the interpreter.
+    """
+    found: list[Inspection] = []
+    with ThreadPoolExecutor(workers) as pool, progress("looking at files", len(paths)) as shown:
+        for start in range(0, len(paths), BATCH):
+            batch = slice(start, start + BATCH)
+            for seen in pool.map(lambda path, whole: inspect(path, decode=whole), paths[batch], decode[batch]):
+                found.append(seen)
+                shown.advance()
+    return found
+
+
+def _inspect(path: Path, decode: bool) -> Inspection:
+    if not path.exists():
+        return Inspection("missing-file", "no such file")
+    if path.is_file() and path.stat().st_size == 0:
+        return Inspection("empty-file", "0 bytes")
+    info = audio.info(path)
+    digest = files.sha256(path)
+    if info.duration_s < audio.MIN_DURATION_S:
+        return Inspection("too-short", f"holds {info.duration_s:.3f} s of audio", digest, info)
+    if info.duration_s > audio.MAX_DURATION_S:
+        return Inspection("unreadable-file", f"lasts {info.duration_s / 3600:.1f} h; cut it into parts", digest, info)
+    return _decoded(path, digest, info) if decode else Inspection(sha256=digest, info=info)
 
 
 def _decoded(path: Path, digest: str, info: AudioInfo) -> Inspection:

@@ -11,14 +11,15 @@ from typing import Any
 from synthprint import partitions
 from synthprint.findings import Finding, Severity, counted
 from synthprint.inspection import Inspection, inspect_all
-from synthprint.shortcuts import FOLDS, Shortcuts, measure_shortcuts
+from synthprint.manifests import distinct
+from synthprint.shortcuts import FOLDS, MAX_SOURCES, Shortcuts, measure_shortcuts
 from synthprint.types import Manifest, Utterance
 
 CLIPS_PER_SOURCE = 100
 DURATION_TOLERANCE_S = 0.25
 
 _FILE_PROBLEMS = {
-    "missing-file": "that is not there",
+    "missing-file": "listed but not there",
     "empty-file": "of 0 bytes",
     "unreadable-file": "that cannot be decoded",
     "not-finite": "with samples that are not numbers",
@@ -72,7 +73,7 @@ def lint(
     findings = partitions.check(manifest)
     shortcuts, remarks = None, ["no file was looked at"]
     if audio:
-        rows = tuple({u.path: u for u in reversed(manifest.utterances)}.values())[::-1]  # each file once
+        rows = distinct(manifest).utterances
         decode = _sample(rows, clips_per_source)
         inspections = inspect_all([manifest.audio_path(u) for u in rows], decode, workers)
         findings += _file_findings(rows, inspections)
@@ -134,6 +135,7 @@ def _remarks(
         remarks.append(f"shortcuts were not measured: that needs {FOLDS} decoded clips of each of two sources")
     elif shortcuts.left_out:
         remarks.append(
-            f"{counted(shortcuts.left_out, 'source')} with fewer than {FOLDS} decoded clips left out of the shortcuts"
+            f"{counted(shortcuts.left_out, 'source')} left out of the shortcuts: fewer than {FOLDS} decoded clips, "
+            f"or beyond the {MAX_SOURCES} sources with most"
         )
     return remarks

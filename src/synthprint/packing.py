@@ -9,25 +9,25 @@ samples first and then the line, so a build that was killed goes on where it was
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from synthprint import audio
 from synthprint.errors import AudioError, ManifestError
+from synthprint.files import locked
 from synthprint.progress import track
 from synthprint.types import Manifest
 
 INT16_FULL_SCALE = 32767
 SAMPLE_BYTES = 2
+SAMPLES, INDEX = "audio.i16", "index.jsonl"
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class Pack:
 
     Attributes:
         manifest: the utterances that could be decoded.
-        failures: path -> reason, of those that could not.
+        failures: path -> reason, of those that could not, or are silent.
         lengths: [N] int64, samples of each utterance.
         hashes: N SHA-256 digests of the decoded samples.
+        index: utterance id -> its place.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Pack:
         self.failures = failures
         self.lengths = np.array([entry.length for entry in entries], dtype=np.int64)
         self.hashes = [entry.sha256 for entry in entries]
+        self.index = {u.id: i for i, u in enumerate(manifest)}
         self._entries = entries
         self._offsets = np.array([entry.offset for entry in entries], dtype=np.int64)
         self._samples = samples
@@ -102,43 +104,52 @@ def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
         folder: the store; made where it does not exist. Default: `default_folder(manifest)`.
 
     Raises:
-        ManifestError: no utterance could be decoded.
+        ManifestError: no utterance could be decoded, or the folder cannot be written.
     """
     folder = folder or default_folder(manifest)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    paths = [os.path.abspath(manifest.audio_path(u)) for u in manifest]
+    with _writable(folder), locked(folder):
         entries = _read_index(folder)
-        failures = _append_missing(manifest, folder, entries)
-    kept = manifest.filter(lambda u: u.path not in failures) if len(failures) < len(manifest) else None
-    if kept is None:
+        reasons = _append(list(dict.fromkeys(path for path in paths if path not in entries)), folder, entries)
+    failures = {u.path: reasons[path] for u, path in zip(manifest, paths, strict=True) if path in reasons}
+    kept = tuple(u for u in manifest if u.path not in failures)
+    if not kept:
         path, reason = next(iter(failures.items()))
         raise ManifestError(f"{manifest.name}: none of {len(manifest)} files could be decoded; {path}: {reason}")
-    chosen = [entries[str(manifest.audio_path(u))] for u in kept]
-    return Pack(kept, chosen, np.memmap(folder / "audio.i16", np.int16, mode="r"), failures)
+    samples = np.memmap(folder / SAMPLES, np.int16, mode="r")
+    chosen = [entries[path] for path in paths if path in entries]
+    return Pack(replace(manifest, utterances=kept), chosen, samples, failures)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two trainings may start on the same data
+def _writable(folder: Path) -> Iterator[None]:
+    try:
         yield
+    except OSError as error:
+        raise ManifestError(
+            f"{folder}: the decoded audio cannot be stored here ({error.strerror}); "
+            "make room, or name another folder: --pack FOLDER, or SYNTHPRINT_CACHE"
+        ) from error
 
 
 def _read_index(folder: Path) -> dict[str, _Entry]:
-    """The entries whose files are unchanged, by path. A line that a kill cut short is cut off."""
-    index, entries = folder / "index.jsonl", {}
-    if not index.exists():
-        return {}
+    """The entries whose files are unchanged, by path; cuts off what a kill left half written."""
+    index, samples = folder / INDEX, folder / SAMPLES
+    index.touch()
+    samples.touch()
     data = index.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(index, len(whole))
-    held = (folder / "audio.i16").stat().st_size // SAMPLE_BYTES
-    for line in whole.splitlines():
-        entry = _Entry(**json.loads(line))
-        if entry.offset + entry.length <= held and _stamp(Path(entry.path)) == (entry.size, entry.mtime_ns):
-            entries[entry.path] = entry
-    return entries
+    os.truncate(index, data.rfind(b"\n") + 1)
+    held = samples.stat().st_size // SAMPLE_BYTES
+    entries: dict[str, _Entry] = {}
+    end = 0
+    for line in data.splitlines():
+        with suppress(ValueError, TypeError):  # a damaged line: its file is decoded again
+            entry = _Entry(**json.loads(line))
+            if entry.offset + entry.length <= held:
+                end = max(end, entry.offset + entry.length)
+                entries[entry.path] = entry
+    os.truncate(samples, end * SAMPLE_BYTES)
+    return {path: e for path, e in entries.items() if _stamp(Path(path)) == (e.size, e.mtime_ns)}
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -149,50 +160,29 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _append_missing(manifest: Manifest, folder: Path, entries: dict[str, _Entry]) -> dict[str, str]:
-    """Decode the missing files into the store; fills `entries`, returns path -> reason of the failures."""
-    missing = [u for u in manifest if str(manifest.audio_path(u)) not in entries]
+def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[str, str]:
+    """Decode `paths` into the store; fills `entries`, returns path -> reason of the failures."""
+    reasons: dict[str, str] = {}
+    if not paths:
+        return reasons
     by_content = {entry.sha256: entry for entry in entries.values()}
-    failures: dict[str, str] = {}
-    if not missing:
-        return failures
-    with open(folder / "audio.i16", "ab") as samples, open(folder / "index.jsonl", "a") as index:
-        paths = [manifest.audio_path(u) for u in missing]
-        decoded = _in_order(paths)
-        for utterance, path, result in track(zip(missing, paths, decoded, strict=True), "decoding", total=len(missing)):
-            if isinstance(result, AudioError):
-                failures[utterance.path] = result.reason
+    # Files are stamped before they are read: one that is changed meanwhile is decoded again the next time.
+    stamps = [_stamp(Path(path)) or (0, 0) for path in paths]
+    waves = audio.decoded([Path(path) for path in paths])
+    with open(folder / SAMPLES, "ab") as samples, open(folder / INDEX, "a", encoding="utf-8") as index:
+        for path, stamp, wave in track(zip(paths, stamps, waves, strict=True), "decoding", total=len(paths)):
+            if isinstance(wave, AudioError) or audio.is_silent(wave):
+                reasons[path] = wave.reason if isinstance(wave, AudioError) else audio.SILENT
                 continue
-            digest = hashlib.sha256(result.tobytes()).hexdigest()
+            data = np.round(wave * INT16_FULL_SCALE).astype(np.int16).tobytes()
+            digest = hashlib.sha256(data).hexdigest()
             twin = by_content.get(digest)
-            offset = twin.offset if twin else samples.tell() // SAMPLE_BYTES
             if not twin:
-                samples.write(result.tobytes())
+                offset = samples.tell() // SAMPLE_BYTES
+                samples.write(data)
                 samples.flush()
-            size, mtime_ns = _stamp(path) or (0, 0)
-            entry = _Entry(str(path), size, mtime_ns, digest, offset, len(result))
+            entry = _Entry(path, *stamp, digest, twin.offset if twin else offset, len(wave))
             index.write(json.dumps(asdict(entry)) + "\n")
             index.flush()
-            entries[str(path)] = by_content[digest] = entry
-    return failures
-
-
-def _in_order(paths: list[Path]) -> Iterator[np.ndarray | AudioError]:
-    """Decode in parallel, a bounded number ahead, and yield in order."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = [pool.submit(_decode, path) for path in paths[: 4 * workers]]
-        for position in range(len(paths)):
-            upcoming = position + len(ahead)
-            result = ahead.pop(0).result()
-            if upcoming < len(paths):
-                ahead.append(pool.submit(_decode, paths[upcoming]))
-            yield result
-
-
-def _decode(path: Path) -> np.ndarray | AudioError:
-    try:
-        wave = audio.load(path)
-    except AudioError as error:
-        return error
-    return np.round(np.clip(wave, -1.0, 1.0) * INT16_FULL_SCALE).astype(np.int16)
+            entries[path] = by_content[digest] = entry
+    return reasons

@@ -56,13 +56,15 @@ def repeats(groups: Sequence[Utterances], what: Literal["path", "content"]) -> I
     """Groups of utterances that share one path, or the bytes of their files: as conflict, as leak, or only repeated."""
     conflicts = [g for g in groups if len({u.source for u in g}) > 1]
     if conflicts:
-        examples = [f"{g[0].path}: {listed(sorted({u.source for u in g}))}" for g in conflicts]
-        message = f"{counted(len(conflicts), 'file')} with two sources, by their {what}; one of the two is wrong"
+        examples = [f"{_paths(g)}: {listed(sorted({u.source for u in g}))}" for g in conflicts]
+        message = f"{counted(len(conflicts), 'file')} with two sources, by their {what}; both labels cannot be right"
         yield Finding("label-conflict", len(conflicts), message, tuple(examples))
     leaks = [g for g in groups if len({u.split for u in g}) > 1]
     if leaks:
-        examples = [f"{g[0].path}: {listed(sorted({u.split or '(none)' for u in g}))}" for g in leaks]
-        message = f"{counted(len(leaks), 'file')} in two splits, by their {what}: clips that train or tune a system also test it"
+        examples = [f"{_paths(g)}: {listed(sorted({u.split or '(none)' for u in g}))}" for g in leaks]
+        message = (
+            f"{counted(len(leaks), 'file')} in two splits, by their {what}: what is tested was trained or tuned on"
+        )
         yield Finding("leak", len(leaks), message, tuple(examples))
     only = [g for g in groups if len({(u.source, u.split) for u in g}) == 1]
     if only:
@@ -71,6 +73,10 @@ def repeats(groups: Sequence[Utterances], what: Literal["path", "content"]) -> I
         by_source = Counter(u.source for g in only for u in g[1:]).most_common()
         message = f"{counted(count, 'row')} repeating {same} of an earlier row, with its source and split"
         yield Finding(f"repeated-{what}", count, message, tuple(f"{name} ({n:,})" for name, n in by_source))
+
+
+def _paths(group: Utterances) -> str:
+    return " = ".join(dict.fromkeys(u.path for u in group))
 
 
 def _one_source(rows: Utterances) -> Iterator[Finding]:
@@ -89,7 +95,7 @@ def _names(sources: Sequence[str], in_train: set[str]) -> Iterator[Finding]:
         systems[_folded(system)][_folded(publisher)].append(source)
     variants = [names for names in spelled.values() if len(names) > 1]
     if variants:
-        message = f"{counted(len(variants), 'source')} under names that differ only in case or punctuation; is each one source?"
+        message = f"{counted(len(variants), 'source')} spelled in several ways (case, punctuation); is each one source?"
         yield Finding("spelling-variants", len(variants), message, tuple(map(listed, variants)))
     twins = [sorted(itertools.chain(*by.values())) for by in systems.values() if len(by) > 1]
     if twins:
@@ -186,7 +192,7 @@ def _dominant_sources(rows: Utterances) -> Iterator[Finding]:
                 break
             large.append(f"{name} ({n / total:.0%})")
             gathered += n
-        if split != "train" and 2 * len(large) < len(counts):
+        if split != "train" and 0 < 2 * len(large) < len(counts):
             message = (
                 f"{len(large)} of {len(counts)} sources make {gathered / total:.0%} of the {total:,} target pairs "
                 f"{_within(split)}: a pooled EER is mostly theirs"

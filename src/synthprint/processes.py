@@ -30,6 +30,7 @@ TIMEOUT_S = 60.0  # one utterance
 MAX_OUTPUT_BYTES = 64 << 20  # what is read back of a program's stdout
 STDERR_TAIL = 400  # characters of stderr that an error quotes
 MIN_DURATION_S, MAX_DURATION_S = 0.2, 120.0  # speech outside this is not an utterance
+NODE = ("apt:nodejs", "apt:npm")  # what an npm engine needs beside itself
 NODE_MODULES = "SYNTHPRINT_NODE_MODULES"  # environment variable: the node_modules folder with the npm engines
 CACHE = Path("~/.cache/synthprint")  # where the npm engines and loose voice files are also looked for
 
@@ -111,7 +112,9 @@ def read_wave(engine: str, path: Path) -> Recording:
     import soundfile
 
     if not path.exists() or path.stat().st_size == 0:
-        raise EngineError(f"{engine}: wrote no audio to {path.name}; does it lack the voice, or can it not read the text?")
+        raise EngineError(
+            f"{engine}: wrote no audio to {path.name}; does it lack the voice, or can it not read the text?"
+        )
     try:
         with soundfile.SoundFile(path) as file:
             if file.frames > MAX_DURATION_S * file.samplerate:
@@ -133,7 +136,9 @@ def recording(engine: str, samples: np.ndarray, sample_rate: int) -> Recording:
     if not np.isfinite(wave).all():
         raise EngineError(f"{engine}: made samples that are not numbers")
     if len(wave) < MIN_DURATION_S * sample_rate:
-        raise EngineError(f"{engine}: made {len(wave) / sample_rate:.2f} s of audio, at least {MIN_DURATION_S} s expected")
+        raise EngineError(
+            f"{engine}: made {len(wave) / sample_rate:.2f} s of audio, at least {MIN_DURATION_S} s expected"
+        )
     if audio.is_silent(wave):
         raise EngineError(f"{engine}: made {len(wave) / sample_rate:.2f} s of silence")
     return Recording(wave, int(sample_rate))
@@ -194,6 +199,32 @@ def raw16(wave: np.ndarray, sample_rate: int) -> bytes:
     if sample_rate != audio.SAMPLE_RATE:
         wave = soxr.resample(wave, audio.SAMPLE_RATE, sample_rate, quality="HQ")
     return np.clip(np.round(wave * 32768.0), -32768, 32767).astype("<i2").tobytes()
+
+
+def recode_each(
+    engine: str,
+    waves: Sequence[np.ndarray],
+    sample_rate: int,
+    ending: str,
+    commands: Callable[[str, str, str], list[list[str]]],
+) -> list[Recording | EngineError]:
+    """Send each wave through a codec that works on files.
+
+    Args:
+        sample_rate: at which it codes, in Hz.
+        ending: of the coded file, by which some programs know it.
+        commands: `commands(speech, coded, made)`, three paths, gives what to run: encoder, decoder.
+    """
+
+    def make(wave: np.ndarray) -> Recording:
+        with scratch() as folder:
+            speech, coded, made = folder / "speech.wav", folder / f"coded{ending}", folder / "made.wav"
+            write_wave(speech, wave, sample_rate)
+            for command in commands(str(speech), str(coded), str(made)):
+                run(engine, command)
+            return read_wave(engine, made)
+
+    return each(waves, make)
 
 
 def node_modules() -> list[Path]:

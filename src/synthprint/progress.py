@@ -14,10 +14,10 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts towards `total`; made by `progress`. `note` is shown behind the count."""
+    """Counts from `done` towards `total`; made by `progress`. `note` is shown behind the count."""
 
-    def __init__(self, description: str, total: int | None) -> None:
-        self.description, self.total, self.done, self.note = description, total, 0, ""
+    def __init__(self, description: str, total: int | None, done: int) -> None:
+        self.description, self.total, self.done, self.note = description, total, done, ""
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Count `steps` more, and replace the note where one is given."""
@@ -28,8 +28,8 @@ class Progress:
 class _Bar(Progress):
     """On a terminal."""
 
-    def __init__(self, description: str, total: int | None) -> None:
-        super().__init__(description, total)
+    def __init__(self, description: str, total: int | None, done: int) -> None:
+        super().__init__(description, total, done)
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -39,7 +39,7 @@ class _Bar(Progress):
             TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )  # fmt: skip
-        self._task = self._rich.add_task(description, total=total, note="")
+        self._task = self._rich.add_task(description, total=total, completed=done, note="")
         self._rich.start()
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
@@ -53,9 +53,9 @@ class _Bar(Progress):
 class _Lines(Progress):
     """Elsewhere: nothing for a short job, then a line every LINE_EVERY_S."""
 
-    def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
-        super().__init__(description, total)
-        self._stream, self._start = stream, time.monotonic()
+    def __init__(self, description: str, total: int | None, done: int, stream: TextIO) -> None:
+        super().__init__(description, total, done)
+        self._stream, self._start, self._already = stream, time.monotonic(), done
         self._next = self._start + FIRST_LINE_AFTER_S
         self._printed = False
 
@@ -65,9 +65,9 @@ class _Lines(Progress):
             self._print()
 
     def _print(self) -> None:
-        elapsed = time.monotonic() - self._start
+        elapsed, new = time.monotonic() - self._start, self.done - self._already
         of = f"/{self.total}" if self.total is not None else ""
-        left = f", {elapsed * (self.total - self.done) / self.done:.0f} s left" if self.total and self.done else ""
+        left = f", {elapsed * (self.total - self.done) / new:.0f} s left" if self.total and new else ""
         print(f"{self.description}: {self.done}{of} in {elapsed:.0f} s{left} {self.note}".rstrip(), file=self._stream)
         self._stream.flush()
         self._next, self._printed = time.monotonic() + LINE_EVERY_S, True
@@ -78,9 +78,12 @@ class _Lines(Progress):
 
 
 @contextmanager
-def progress(description: str, total: int | None = None) -> Iterator[Progress]:
-    """Show the progress of a job while the block runs."""
-    shown: _Bar | _Lines = _Bar(description, total) if sys.stderr.isatty() else _Lines(description, total, sys.stderr)
+def progress(description: str, total: int | None = None, done: int = 0) -> Iterator[Progress]:
+    """Show the progress of a job while the block runs; `done` steps were done before, and say nothing of its speed."""
+    stream = sys.stderr
+    shown: _Bar | _Lines = (
+        _Bar(description, total, done) if stream.isatty() else _Lines(description, total, done, stream)
+    )
     try:
         yield shown
     finally:

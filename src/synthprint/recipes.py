@@ -6,9 +6,10 @@ In `[backbone]` and `[loss]` the keys other than `name` and `dim` go to the cons
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from synthprint.augmentation import Augmentation
 from synthprint.errors import RecipeError
 
 REFERENCE_CROP_SAMPLES = 200 * 160 + 240  # 2.015 s: 200 frames of the reference trainer
+# Where the shipped recipes lie: in the installed package, or beside src/ in a working copy.
+SHIPPED = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
 
 
 def _at_least(least: int, **values: int) -> None:
@@ -33,7 +36,7 @@ class BackboneChoice:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _at_least(1, backbone_dim=self.dim)
+        _at_least(1, dim=self.dim)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class SamplerChoice:
 
     def __post_init__(self) -> None:
         if self.name not in ("random", "balanced"):
-            raise RecipeError(f"[sampler] name {self.name!r} is not one of: random, balanced")
+            raise RecipeError(f"name {self.name!r} is not one of: random, balanced")
         _at_least(1, utterances_per_source=self.utterances_per_source, max_per_source=self.max_per_source)
         _at_least(2, batch_size=self.batch_size, sources_per_batch=self.sources_per_batch)
 
@@ -74,8 +77,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         _at_least(1, epochs=self.epochs, eval_every=self.eval_every)
-        if self.peak_lr <= 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
-            raise RecipeError("[schedule] peak_lr must be positive, weight_decay and warmup_epochs not negative")
+        if not 0 < self.peak_lr < math.inf:
+            raise RecipeError(f"peak_lr = {self.peak_lr} must be positive")
+        for name in ("warmup_epochs", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise RecipeError(f"{name} = {getattr(self, name)} must not be negative")
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Crop:
     samples: int = REFERENCE_CROP_SAMPLES
 
     def __post_init__(self) -> None:
-        _at_least(1600, crop_samples=self.samples)
+        _at_least(1600, samples=self.samples)
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,17 @@ class Recipe:
     schedule: Schedule = Schedule()
     crop: Crop = Crop()
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - it is frozen
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise RecipeError(f"seed = {self.seed} must be from 0 to 2^63 - 1")
+
+    def shortened(self, epochs: int) -> Recipe:
+        """The same over another number of epochs; warm-up and evaluations keep their share of them."""
+        share, schedule = epochs / self.schedule.epochs, self.schedule
+        every = max(1, round(schedule.eval_every * share))
+        warmup = schedule.warmup_epochs * share
+        return replace(self, schedule=replace(schedule, epochs=epochs, warmup_epochs=warmup, eval_every=every))
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe as plain tables; `from_dict` reads it back."""
@@ -115,24 +132,37 @@ class Recipe:
             RecipeError: an unknown key, or a value of the wrong type or out of range.
         """
         values = dict(tables)
-        for name in ("backbone", "loss"):
-            table = dict(values.get(name, {}))
-            own = {key: table.pop(key) for key in list(table) if key not in ("name", "dim")}
-            values[name] = table | {"own": own}
+        for name, kind in (("backbone", BackboneChoice), ("loss", LossChoice)):
+            table = values.get(name, {})
+            if isinstance(table, Mapping):  # what is not is refused with the rest
+                ours = {f.name for f in fields(kind)} - {"own"}
+                own = {key: value for key, value in table.items() if key not in ours}
+                values[name] = {key: table[key] for key in ours if key in table} | {"own": own}
         return _build(cls, values, where)
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read a TOML file.
+        """Read a TOML file, or the shipped recipe of that name (see `shipped`).
 
         Raises:
             RecipeError: it is missing, not TOML, or not a recipe.
         """
+        if not Path(path).exists() and Path(path).suffix != ".toml":
+            if str(path) not in shipped():
+                raise RecipeError(f"{path}: no such file, nor a shipped recipe; those are: {', '.join(shipped())}")
+            path = shipped()[str(path)]
         try:
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
         return cls.from_dict(tables, str(path))
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with synthprint, by name: their path below the folder, without the ending."""
+    folder = next((folder for folder in SHIPPED if folder.is_dir()), None)
+    found = sorted(folder.rglob("*.toml")) if folder else []
+    return {str(path.relative_to(folder).with_suffix("")): path for path in found if folder}
 
 
 Table = TypeVar("Table")
@@ -155,7 +185,7 @@ def _build(kind: type[Table], values: Mapping[str, Any], where: str) -> Table:
     try:
         return kind(**built)
     except RecipeError as error:
-        raise RecipeError(f"{where}: {error}" if not str(error).startswith(where) else str(error)) from None
+        raise RecipeError(f"{where}: {error}") from None
 
 
 def _typed(value: Any, default: Any, where: str) -> Any:

@@ -4,14 +4,16 @@ RUN/state.safetensors   weights, optimiser state and position; replaced as a who
 RUN/best.safetensors    the backbone with the lowest development EER so far
 RUN/log.jsonl           a line per logged step and per development evaluation
 RUN/tensorboard/        the same for TensorBoard, where it is installed
+RUN/recipe.json         the resolved recipe
+RUN/unreadable.json     path -> reason, of the clips that could not be decoded and are left out
 RUN/best/, RUN/last/    finished checkpoints, written at the end
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from synthprint import files
+from synthprint.checkpoint import RUN_STATE
 from synthprint.errors import CheckpointError
 
 STATE_FORMAT = "synthprint-run-1"
@@ -29,13 +32,14 @@ STATE_FORMAT = "synthprint-run-1"
 
 @dataclass
 class Position:
-    """How far a run is: `step` of `epoch` comes next; `steps` is the number of steps done in all."""
+    """How far a run is: `step` of `epoch`, both from 0, comes next; `steps` is the number of steps done in all."""
 
     epoch: int = 0
     step: int = 0
     steps: int = 0
     best_eer: float | None = None
     best_epoch: int = -1
+    last_eer: float | None = None
     finished: bool = False
 
 
@@ -46,6 +50,20 @@ class Run:
         self.folder = folder
         self._identity = json.dumps(identity, sort_keys=True)
         self._writer: Any = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from training in this folder while the block runs.
+
+        Raises:
+            CheckpointError: another one does already.
+        """
+        with files.locked(self.folder, wait=False) as held:
+            if not held:
+                raise CheckpointError(
+                    f"{self.folder}: another process is training here; wait, or choose another folder"
+                )
+            yield
 
     @property
     def best_weights(self) -> Path:
@@ -62,7 +80,7 @@ class Run:
             "identity": self._identity,
             "position": json.dumps(asdict(position)),
         }
-        with files.atomic(self.folder / "state.safetensors") as temporary:
+        with files.atomic(self.folder / RUN_STATE) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
     def resume(self, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> Position:
@@ -71,9 +89,12 @@ class Run:
         Raises:
             CheckpointError: the folder holds another training, or a damaged state.
         """
-        path = self.folder / "state.safetensors"
-        if not path.exists():
-            return Position()
+        path = self.folder / RUN_STATE
+        position = self._load(path, modules, optimizer) if path.exists() else Position()
+        self._clean_up(position)
+        return position
+
+    def _load(self, path: Path, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> Position:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
@@ -91,12 +112,10 @@ class Run:
         optimizer.load_state_dict(
             {"state": _optimizer_state(tensors), "param_groups": optimizer.state_dict()["param_groups"]}
         )
-        position = Position(**json.loads(metadata["position"]))
-        self._cut_log(position)
-        return position
+        return Position(**json.loads(metadata["position"]))
 
     def log(self, row: dict[str, Any], step: int) -> None:
-        """Append one line to log.jsonl and its numbers to TensorBoard."""
+        """Append one line to log.jsonl, and its numbers to TensorBoard; `step` counts the steps done in all."""
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if self._writer is None:
@@ -111,16 +130,25 @@ class Run:
         if self._writer:
             self._writer.close()
 
-    def _cut_log(self, position: Position) -> None:
-        """Drop lines of steps that a resumed run will do again."""
+    def _clean_up(self, position: Position) -> None:
+        """Remove what a kill left: half-written files, and log lines of steps that will be done again."""
+        for stale in self.folder.glob(".*.tmp*"):
+            stale.unlink()
         path = self.folder / "log.jsonl"
         if path.exists():
             kept = []
             for line in path.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError):  # a kill may have cut a line short
-                    if json.loads(line)["steps"] <= position.steps:
+                with suppress(ValueError, KeyError):  # a kill may have cut a line short
+                    if _stands(json.loads(line), position):
                         kept.append(line + "\n")
             files.write_text(path, "".join(kept))
+
+
+def _stands(row: Mapping[str, Any], position: Position) -> bool:
+    """Whether a line of the log tells of something that will not be done again from `position`."""
+    if "dev_eer" in row:
+        return bool(row["epoch"] <= position.epoch)
+    return bool(row["steps"] <= position.steps)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ module itself is the variant.
 | engines   | a class      | `Synthesizer` or `Vocoder`: text, or speech, -> `Recording`                   |
 | backbones | a class      | `Backbone(dim=D, **own)`: waveform [B, T] -> embedding [B, D]                 |
 | losses    | a class      | `Loss(dim, sources, **own)`: embeddings [B, D], labels [B] -> scalar          |
-| backends  | a class      | `Backend(**own)`: `fit`, then `score(enrolment [E, D], test [T, D]) -> [E, T]` |
+| backends  | a class      | `Backend(**own)`: `fit`, then `score(enrolment [E, D], test [T, D]) -> [E, T]`, |
+|           |              | and `enrol(enrolment [N, D], owners [N])`, which scores sources: [S, T]       |
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
     from synthprint.errors import EngineError
     from synthprint.types import Embeddings
 
-SHELVES = ("protocols", "engines", "backbones", "losses", "backends")
+# shelf -> what one variant on it is called
+SHELVES = {
+    "protocols": "protocol",
+    "engines": "engine",
+    "backbones": "backbone",
+    "losses": "loss",
+    "backends": "backend",
+}
 
 
 class Backbone(Protocol):
@@ -55,12 +63,27 @@ class Loss(Protocol):
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Tensor: ...
 
 
+class SourceScorer(Protocol):
+    """Compares test utterances [T, D] with S enrolled sources: scores [S, T]."""
+
+    def __call__(self, test: np.ndarray, /) -> np.ndarray: ...
+
+
 class Backend(Protocol):
-    """Turns two sets of embeddings into scores; higher always means more likely the same source."""
+    """Turns two sets of embeddings into scores; higher always means more likely the same source.
+
+    `fit` learns from labelled embeddings what there is to learn, and returns the backend; it never sees a test
+    label. `score` compares single utterances. `enrol` takes the N enrolled utterances of S sources, `owners` [N]
+    being the source of each (0 … S-1, each at least once), and gives the function that compares with sources:
+    test [T, D] -> [S, T]. A source of one utterance scores as that utterance does. The order of utterances does
+    not matter, and a test utterance's scores do not depend on the others.
+    """
 
     def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Backend: ...
 
     def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray: ...
+
+    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer: ...
 
 
 @dataclass(frozen=True)
@@ -144,11 +167,11 @@ def find(shelf: str, name: str) -> Any:
         ShelfError: no such shelf or name.
         MissingDependency: the variant needs torch and it is not installed.
     """
+    known = names(shelf)
     module_name, _, attribute = name.partition(":")
-    if not attribute:
-        known = names(shelf)
+    if not attribute or not module_name or module_name.startswith("."):
         if name not in known:
-            raise ShelfError(f"no {shelf[:-1]} is called {name!r}; there are: {', '.join(known)}")
+            raise ShelfError(f"no {SHELVES[shelf]} is called {name!r}; there are: {', '.join(known)}")
         module_name = f"synthprint.{shelf}.{name}"
     try:
         module = importlib.import_module(module_name)

@@ -21,8 +21,10 @@ from synthprint.inspection import Inspection
 
 FOLDS = 5
 TREES = 50
-SPLITS_TRIED = 3  # random splits of each node, of which the best is taken
-MAX_DEPTH = 24
+SPLITS_TRIED = 4  # random splits of each node, of which the best is taken
+MAX_DEPTH = 14
+ROWS_AT_ONCE = 20_000  # of all trees grown at once: bounds the memory
+MAX_SOURCES = 200  # with more, those with most clips: bounds the time
 MARGIN = 0.1  # above chance, and above what luck explains, from which on a shortcut is a finding
 SEED = 2506  # the same corpus always gives the same figures
 ALL = "all together"
@@ -49,8 +51,8 @@ class Shortcuts:
     """What trivial features give away.
 
     Attributes:
-        clips, sources: what was guessed over; sources with fewer than FOLDS usable clips are left out.
-        left_out: how many sources those are.
+        clips, sources: what was guessed over.
+        left_out: how many sources were not: those with fewer than FOLDS usable clips, or beyond MAX_SOURCES.
         chance: 1 / sources.
         groups: one per group of features, and ALL.
         easiest: the sources that all features together name best, with the share of their clips named rightly.
@@ -89,11 +91,13 @@ def measure_shortcuts(sources: Sequence[str], inspections: Sequence[Inspection])
         if seen.traits is not None:
             first.setdefault(seen.sha256, index)
     counts = Counter(sources[i] for i in first.values())
-    names = sorted(name for name, n in counts.items() if n >= FOLDS)
+    largest = sorted((-n, name) for name, n in counts.items() if n >= FOLDS)[:MAX_SOURCES]
+    names = sorted(name for _, name in largest)
     if len(names) < 2:
         return None
-    kept = [i for i in first.values() if counts[sources[i]] >= FOLDS]
-    labels = np.array([names.index(sources[i]) for i in kept])
+    number = {name: label for label, name in enumerate(names)}
+    kept = [i for i in first.values() if sources[i] in number]
+    labels = np.array([number[sources[i]] for i in kept])
     columns = _columns([inspections[i] for i in kept])
     groups = []
     for group, features in (GROUPS | {ALL: tuple(columns)}).items():
@@ -124,6 +128,9 @@ def guess(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         labels: [N], integers from 0; each occurs at least FOLDS times.
     """
+    features = features[:, np.ptp(features, axis=0) > 0]
+    if not features.size:
+        return np.zeros_like(labels)  # nothing differs: any guess is as good
     rng = np.random.default_rng(SEED)
     n_labels = int(labels.max()) + 1
     fold = np.empty(len(labels), np.int64)
@@ -134,64 +141,81 @@ def guess(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     for held_out in range(FOLDS):
         known, asked = fold != held_out, fold == held_out
         votes = np.zeros((int(asked.sum()), n_labels))
-        for _ in range(TREES):
-            votes += _tree_votes(features[known], labels[known], features[asked], n_labels, rng)
+        trees_at_once = min(TREES, max(1, ROWS_AT_ONCE // len(labels)))
+        for first in range(0, TREES, trees_at_once):
+            n_trees = min(trees_at_once, TREES - first)
+            votes += _votes(_Rows.repeated(features[known], labels[known], n_trees), features[asked], n_trees, rng)
         guessed[asked] = votes.argmax(axis=1)
     return guessed
 
 
-def _tree_votes(
-    known: np.ndarray, labels: np.ndarray, asked: np.ndarray, n_labels: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Grow one random tree on `known` [N, F] and let it vote [M, L] on `asked` [M, F].
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What trees are grown on: every row once for each tree, tree after tree.
 
-    All nodes of one depth are split at once. A node's votes are the shares of the labels in it, where each
-    label weighs the same over the whole tree.
+    Each label weighs the same over one tree, however many rows it has.
     """
-    weights = 1.0 / np.bincount(labels, minlength=n_labels)[labels]
-    node, asked_node, n_nodes = np.zeros(len(known), np.int64), np.zeros(len(asked), np.int64), 1
+
+    features: np.ndarray  # [R, F]
+    labels: np.ndarray  # [R]
+    weights: np.ndarray  # [R]
+    n_labels: int
+
+    @classmethod
+    def repeated(cls, features: np.ndarray, labels: np.ndarray, n_trees: int) -> _Rows:
+        weights = 1.0 / np.bincount(labels)[labels]
+        return cls(
+            np.tile(features, (n_trees, 1)), np.tile(labels, n_trees), np.tile(weights, n_trees), int(labels.max()) + 1
+        )
+
+    def weigh(self, group: np.ndarray, n_groups: int) -> np.ndarray:
+        """The weight of each label in each group of rows [n_groups, L]."""
+        cells = np.bincount(group * self.n_labels + self.labels, self.weights, n_groups * self.n_labels)
+        return cells.reshape(n_groups, self.n_labels)
+
+
+def _votes(rows: _Rows, asked: np.ndarray, n_trees: int, rng: np.random.Generator) -> np.ndarray:
+    """Grow random trees on `rows` and sum their votes [M, L] on `asked` [M, F].
+
+    All nodes of one depth, of all trees, are split at once. A leaf votes by the shares of the labels in it.
+    """
+    node, n_nodes = np.repeat(np.arange(n_trees), len(rows.labels) // n_trees), n_trees
+    asked_node, asked_features = np.repeat(np.arange(n_trees), len(asked)), np.tile(asked, (n_trees, 1))
     for _ in range(MAX_DEPTH):
-        feature, threshold, splits = _best_splits(known, labels, weights, node, n_nodes, n_labels, rng)
+        feature, threshold, splits = _best_splits(rows, node, n_nodes, rng)
         if not splits.any():
             break
-        # A node that splits makes way for two; numbers stay without gaps.
+        # A node that splits makes way for two; the numbers stay without gaps.
         renumbered = np.cumsum(1 + splits) - (1 + splits)
         node, asked_node = (
-            renumbered[at] + (splits[at] & (rows[np.arange(len(rows)), feature[at]] > threshold[at]))
-            for rows, at in ((known, node), (asked, asked_node))
+            renumbered[at] + (splits[at] & (own[np.arange(len(own)), feature[at]] > threshold[at]))
+            for own, at in ((rows.features, node), (asked_features, asked_node))
         )
         n_nodes += int(splits.sum())
-    shares = np.bincount(node * n_labels + labels, weights, n_nodes * n_labels).reshape(n_nodes, n_labels)
-    return np.asarray((shares / shares.sum(axis=1, keepdims=True))[asked_node])
+    shares = rows.weigh(node, n_nodes)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares[asked_node].reshape(n_trees, len(asked), rows.n_labels).sum(axis=0))
 
 
 def _best_splits(
-    known: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    node: np.ndarray,
-    n_nodes: int,
-    n_labels: int,
-    rng: np.random.Generator,
+    rows: _Rows, node: np.ndarray, n_nodes: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each node the best of SPLITS_TRIED random splits: (feature, threshold, whether it splits), each [nodes]."""
-    nodes, rows = np.arange(n_nodes), np.arange(len(known))
+    nodes, index = np.arange(n_nodes), np.arange(len(node))
     order = np.argsort(node, kind="stable")
     starts = np.searchsorted(node[order], nodes)
-    low = np.minimum.reduceat(known[order], starts)  # [nodes, F]
-    high = np.maximum.reduceat(known[order], starts)
-    present = np.bincount(node * n_labels + labels, minlength=n_nodes * n_labels).reshape(n_nodes, n_labels) > 0
-    mixed = present.sum(axis=1) > 1
+    low = np.minimum.reduceat(rows.features[order], starts)  # [nodes, F]
+    high = np.maximum.reduceat(rows.features[order], starts)
+    mixed = (rows.weigh(node, n_nodes) > 0).sum(axis=1) > 1
     best, feature, threshold = np.full(n_nodes, -1.0), np.zeros(n_nodes, np.int64), np.zeros(n_nodes)
     for _ in range(SPLITS_TRIED):
-        tried = rng.integers(known.shape[1], size=n_nodes)
+        tried = rng.integers(rows.features.shape[1], size=n_nodes)
         span = high[nodes, tried] - low[nodes, tried]
         at = low[nodes, tried] + span * rng.random(n_nodes)
-        right = known[rows, tried[node]] > at[node]
-        sides = np.bincount((2 * node + right) * n_labels + labels, weights, 2 * n_nodes * n_labels)
-        sides = sides.reshape(n_nodes, 2, n_labels)
+        right = rows.features[index, tried[node]] > at[node]
+        sides = rows.weigh(2 * node + right, 2 * n_nodes)
         # Weighted Gini purity: the larger, the cleaner the two sides.
-        purity = (np.square(sides).sum(axis=2) / np.maximum(sides.sum(axis=2), 1e-12)).sum(axis=1)
+        purity = (np.square(sides).sum(axis=1) / np.maximum(sides.sum(axis=1), 1e-12)).reshape(n_nodes, 2).sum(axis=1)
         better = (span > 0) & (purity > best)
         best, feature, threshold = (
             np.where(better, new, old) for new, old in ((purity, best), (tried, feature), (at, threshold))

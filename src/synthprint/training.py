@@ -10,10 +10,13 @@ killed at any moment and is started again ends with the same weights.
 
 from __future__ import annotations
 
+import inspect
+import logging
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,17 +28,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthprint import files
+from synthprint.background import in_order
 from synthprint.checkpoint import Checkpoint
-from synthprint.errors import RecipeError
+from synthprint.errors import CheckpointError, RecipeError
 from synthprint.export import write_checkpoint
-from synthprint.extraction import TorchExtractor, embed_manifest
-from synthprint.packing import Pack, pack
+from synthprint.extraction import TorchExtractor, embed
 from synthprint.progress import Progress, progress
 from synthprint.recipes import Recipe, Schedule
 from synthprint.runs import Position, Run
 from synthprint.sampling import BalancedBatches, RandomBatches
 from synthprint.scoring import all_pairs_eer
 from synthprint.shelves import find
+from synthprint.training_data import TrainingData, check
 from synthprint.types import Manifest
 
 LOG_EVERY_STEPS = 10
@@ -83,88 +87,29 @@ def train(
         The checkpoint with the lowest dev EER.
 
     Raises:
-        RecipeError: the data cannot fill the recipe's batches, or the device is not there.
-        ManifestError: a split is missing.
-        CheckpointError: `out` holds another training.
+        RecipeError: the data cannot fill the recipe's batches, or the recipe has an option that does not exist.
+        ManifestError: a split is missing, has no pairs to score, or a source of which nothing can be decoded.
+        CheckpointError: `out` holds another training, or another process trains there.
     """
     hardware = hardware or Hardware()
+    check(recipe, manifest)
+    modules = build(recipe, len(manifest.split("train").sources)).to(hardware.device)
     data = TrainingData.open(recipe, manifest, pack_folder)
-    out.mkdir(parents=True, exist_ok=True)
-    files.write_json(out / "recipe.json", recipe.to_dict())
-    modules = build(recipe, len(data.sources)).to(hardware.device)
     optimizer = torch.optim.Adam(
         modules.parameters(), lr=recipe.schedule.peak_lr, weight_decay=recipe.schedule.weight_decay
     )
-    run = Run(out, {"recipe": recipe.to_dict(), "data": manifest.digest()})
-    position = run.resume(modules, optimizer)
-    if not position.finished:
-        _Loop(
-            recipe, hardware, data, make_sampler(recipe, data.train.manifest), modules, optimizer, run, position
-        ).run_to_end()
-        run.close()
-    return _finish(recipe, data, modules, run, position)
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingData:
-    """Decoded train and dev splits; `labels` [N] index `sources`."""
-
-    recipe: Recipe
-    train: Pack
-    dev: Pack
-    sources: list[str]
-    labels: np.ndarray
-
-    @classmethod
-    def open(cls, recipe: Recipe, manifest: Manifest, folder: Path | None) -> TrainingData:
-        """Decode what is not decoded yet."""
-        check_loss_fits_sampler(recipe)
-        make_sampler(recipe, manifest.split("train"))  # an impossible recipe fails before hours of decoding
-        manifest.split("dev")
-        packed = pack(manifest.filter(lambda u: u.split in ("train", "dev")), folder)
-        train = packed.split("train")
-        sources = train.manifest.sources
-        position = {source: i for i, source in enumerate(sources)}
-        labels = np.array([position[u.source] for u in train.manifest], dtype=np.int64)
-        return cls(recipe, train, packed.split("dev"), sources, labels)
-
-    def batch(self, indices: np.ndarray, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Crops [B, T] and labels [B] of the utterances `indices`."""
-        recipe = self.recipe
-        crops = []
-        for place, index in enumerate(indices):
-            rng = np.random.default_rng([recipe.seed, epoch, step, place])
-            crops.append(recipe.augmentation(self.train.crop(int(index), recipe.crop.samples, rng), rng))
-        return torch.from_numpy(np.stack(crops)), torch.from_numpy(self.labels[indices])
-
-
-def make_sampler(recipe: Recipe, manifest: Manifest) -> RandomBatches | BalancedBatches:
-    """The sampler that the recipe names, over the utterances of `manifest`.
-
-    Raises:
-        RecipeError: the data cannot fill its batches.
-    """
-    choice, sources = recipe.sampler, [u.source for u in manifest]
-    if choice.name == "random":
-        return RandomBatches(sources, choice.batch_size, recipe.seed)
-    return BalancedBatches(
-        sources, choice.sources_per_batch, choice.utterances_per_source, recipe.seed, choice.max_per_source
-    )
-
-
-def check_loss_fits_sampler(recipe: Recipe) -> None:
-    """Refuse a loss that needs several utterances of a source in batches that do not promise them.
-
-    Raises:
-        RecipeError: it does.
-    """
-    needed = find("losses", recipe.loss.name).utterances_per_source
-    given = recipe.sampler.utterances_per_source if recipe.sampler.name == "balanced" else 1
-    if given < needed:
-        raise RecipeError(
-            f"loss {recipe.loss.name!r} needs {needed} utterances of each source in a batch: "
-            f"set [sampler] name = 'balanced' and utterances_per_source = {needed} or more"
-        )
+    run = Run(out, {"recipe": recipe.to_dict(), "data": data.digest()})
+    with run.alone(), repeatable(hardware.device):
+        position = run.resume(modules, optimizer)
+        files.write_json(out / "recipe.json", recipe.to_dict())
+        files.write_json(out / "unreadable.json", data.failures)
+        if data.failures:
+            said = "%d clip(s) could not be decoded and are left out; they are listed in %s"
+            logging.getLogger(__name__).warning(said, len(data.failures), out / "unreadable.json")
+        if not position.finished:
+            _Loop(recipe, hardware, data, data.sampler(), modules, optimizer, run, position).run_to_end()
+            run.close()
+        return _finish(recipe, data, modules, run, position)
 
 
 def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
@@ -175,12 +120,39 @@ def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        try:
-            backbone = find("backbones", recipe.backbone.name)(dim=recipe.backbone.dim, **recipe.backbone.own)
-            loss = find("losses", recipe.loss.name)(recipe.backbone.dim, sources, **recipe.loss.own)
-        except TypeError as error:
-            raise RecipeError(f"recipe: [backbone] or [loss] has an option that does not exist: {error}") from error
+        backbone = _made("backbone", recipe.backbone.name, recipe.backbone.own, dim=recipe.backbone.dim)
+        loss = _made("loss", recipe.loss.name, recipe.loss.own, dim=recipe.backbone.dim, sources=sources)
     return nn.ModuleDict({"backbone": backbone, "loss": loss})
+
+
+def _made(table: str, name: str, own: Mapping[str, Any], **given: int) -> nn.Module:
+    """The variant `name`, built with what every one is given and its own options from the recipe's `table`."""
+    kind = find({"backbone": "backbones", "loss": "losses"}[table], name)
+    known = [option for option in inspect.signature(kind).parameters if option not in given]
+    unknown = [option for option in own if option not in known]
+    if unknown:
+        there = ", ".join(known) or "none"
+        raise RecipeError(f"recipe: [{table}] unknown key {unknown[0]!r}; the options of {name!r} are: {there}")
+    try:
+        made: nn.Module = kind(**given, **own)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"recipe: [{table}] {name!r} refuses its options: {error}") from error
+    return made
+
+
+@contextmanager
+def repeatable(device: str) -> Iterator[None]:
+    """Make the same seed give the same result on the same machine, and leave torch as it was found."""
+    cuda = torch.device(device).type == "cuda"
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if cuda:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.random.fork_rng(devices=[device] if cuda else []):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def learning_rate(schedule: Schedule, epoch: float) -> float:
@@ -210,15 +182,14 @@ class _Loop:
     def run_to_end(self) -> None:
         """All epochs from `position` on."""
         schedule, position = self.recipe.schedule, self.position
-        with progress("training", schedule.epochs * len(self.sampler)) as shown:
-            shown.advance(position.steps)
-            while position.epoch < schedule.epochs:
+        with progress("training", schedule.epochs * len(self.sampler), position.steps) as shown:
+            while not position.finished:
                 self.run_epoch(shown)
                 position.epoch, position.step = position.epoch + 1, 0
-                if position.epoch % schedule.eval_every == 0 or position.epoch == schedule.epochs:
-                    self.evaluate(shown)
                 position.finished = position.epoch == schedule.epochs
-                self.save()
+                if position.finished or position.epoch % schedule.eval_every == 0:
+                    self.evaluate(shown)
+                    self.save()
 
     def run_epoch(self, shown: Progress) -> None:
         """The batches of one epoch that are still to do."""
@@ -228,10 +199,10 @@ class _Loop:
         for waveforms, labels in self.batches():
             row = self.step(waveforms.to(self.hardware.device), labels.to(self.hardware.device))
             position.step, position.steps, clips = position.step + 1, position.steps + 1, clips + len(labels)
+            row["clips_per_s"] = round(clips / (time.monotonic() - started), 1)
             if position.steps % LOG_EVERY_STEPS == 0 or position.steps == 1:
-                self.run.log({"epoch": position.epoch, "steps": position.steps} | row, position.steps)
-            speed = clips / (time.monotonic() - started)
-            shown.advance(1, self.note(row, speed))
+                self.run.log({"epoch": position.epoch + 1, "steps": position.steps} | row, position.steps)
+            shown.advance(1, self.note(row))
             if time.monotonic() - self.saved_at > SAVE_EVERY_S:
                 self.save()
 
@@ -239,47 +210,41 @@ class _Loop:
         """Crops and labels from `position` on, prepared in a thread a few batches ahead."""
         epoch, first = self.position.epoch, self.position.step
         steps = list(enumerate(self.sampler.batches(epoch)))[first:]
-        with ThreadPoolExecutor(1) as pool:
-            ahead = [pool.submit(self.data.batch, batch, epoch, step) for step, batch in steps[:BATCHES_AHEAD]]
-            for step, _ in steps:
-                following = step - first + BATCHES_AHEAD
-                ready = ahead.pop(0).result()
-                if following < len(steps):
-                    ahead.append(pool.submit(self.data.batch, steps[following][1], epoch, steps[following][0]))
-                yield ready
+        return in_order(lambda at: self.data.batch(at[1], epoch, at[0]), steps, workers=1, ahead=BATCHES_AHEAD)
 
     def step(self, waveforms: Tensor, labels: Tensor) -> dict[str, float]:
         """One step of the optimiser; what it showed."""
-        position, device = self.position, torch.device(self.hardware.device)
-        torch.manual_seed(hash((self.recipe.seed, position.epoch, position.step)))  # for dropout, where there is any
-        rate = learning_rate(self.recipe.schedule, position.epoch + (position.step + 1) / len(self.sampler))
+        recipe, position, device = self.recipe, self.position, torch.device(self.hardware.device)
+        seed = np.random.SeedSequence([recipe.seed, position.epoch, position.step]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed[0]))  # for dropout, where there is any
+        rate = learning_rate(recipe.schedule, position.epoch + (position.step + 1) / len(self.sampler))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=self.hardware.precision == "bfloat16"):
-            embeddings = self.forward(waveforms)
-        loss = self.modules["loss"](embeddings.float(), labels)
+            embeddings = self.forward(waveforms).float()
+        loss = self.modules["loss"](embeddings, labels)
         if not torch.isfinite(loss):
             raise RecipeError(f"the loss became {loss.item()} in epoch {position.epoch + 1}; lower [schedule] peak_lr")
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
-            accuracy = batch_accuracy(self.modules["loss"], embeddings.detach().float(), labels)
+            accuracy = batch_accuracy(self.modules["loss"], embeddings.detach(), labels)
         return {"loss": loss.item(), "accuracy": accuracy, "lr": rate}
 
-    def note(self, row: dict[str, float], speed: float) -> str:
+    def note(self, row: dict[str, float]) -> str:
         """What stands behind the progress bar."""
         best = "" if self.position.best_eer is None else f" best dev EER {100 * self.position.best_eer:.2f} %"
         return (
             f"epoch {self.position.epoch + 1}/{self.recipe.schedule.epochs} loss {row['loss']:.3f} "
-            f"accuracy {100 * row['accuracy']:.0f} % lr {row['lr']:.1e} {speed:.0f} clips/s{best}"
+            f"accuracy {100 * row['accuracy']:.0f} % lr {row['lr']:.1e} {row['clips_per_s']:.0f} clips/s{best}"
         )
 
     def evaluate(self, shown: Progress) -> None:
         """EER over all pairs of the dev split; a new best is kept."""
-        eer = dev_eer(self.modules["backbone"], self.data, self.hardware.device)
         position = self.position
-        self.run.log({"epoch": position.epoch - 1, "steps": position.steps, "dev_eer": eer}, position.steps)
+        position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.hardware.device)
+        self.run.log({"epoch": position.epoch, "steps": position.steps, "dev_eer": eer}, position.steps)
         if position.best_eer is None or eer < position.best_eer:
             position.best_eer, position.best_epoch = eer, position.epoch
             with files.atomic(self.run.best_weights) as temporary:
@@ -292,7 +257,7 @@ class _Loop:
         self.saved_at = time.monotonic()
 
 
-def batch_accuracy(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> float:
+def batch_accuracy(loss: Any, embeddings: Tensor, labels: Tensor) -> float:
     """Share of a batch [B, D] whose source is found: by the loss's classifier, else by the nearest batch-mate."""
     predicted = loss.predict(embeddings)
     if predicted is None:
@@ -306,7 +271,9 @@ def dev_eer(backbone: nn.Module, data: TrainingData, device: str) -> float:
     """EER over all pairs of the dev split, in [0, 1]."""
     dev = data.dev.manifest
     extractor = TorchExtractor(backbone, data.recipe.crop.samples, data.recipe.backbone.dim, "training", device)
-    embeddings, _ = embed_manifest(extractor, dev, pack=data.dev)
+    embeddings, _ = embed(extractor, ((u.id, data.dev.wave(i)) for i, u in enumerate(dev)))
+    if embeddings is None:
+        raise RecipeError("the training has diverged: no dev clip has a finite embedding; lower [schedule] peak_lr")
     source = {u.id: u.source for u in dev}
     return all_pairs_eer(embeddings, [source[key] for key in embeddings.ids]).eer
 
@@ -316,10 +283,16 @@ def _state(backbone: nn.Module) -> dict[str, Tensor]:
 
 
 def _finish(recipe: Recipe, data: TrainingData, modules: nn.ModuleDict, run: Run, position: Position) -> Checkpoint:
-    """Write RUN/last and RUN/best, each with its ONNX graph; returns the best."""
+    """Write RUN/last and RUN/best, each with its ONNX graph, unless they are there; returns the best."""
+    with suppress(CheckpointError):
+        there = Checkpoint.load(run.folder / "best")  # it is written last
+        if there.digest == files.sha256(run.best_weights):
+            return there
     family = {u.source: u.family or "" for u in data.train.manifest}
-    results: dict[str, Any] = {"dev_utterances": len(data.dev), "best_dev_eer": position.best_eer}
+    common = {"dev_utterances": len(data.dev), "best_dev_eer": position.best_eer}
+    last = common | {"epoch": recipe.schedule.epochs, "dev_eer": position.last_eer}
+    best = common | {"epoch": position.best_epoch, "dev_eer": position.best_eer}
     backbone = modules["backbone"]
-    write_checkpoint(backbone, recipe, family, run.folder / "last", results | {"epoch": recipe.schedule.epochs})
+    write_checkpoint(backbone, recipe, family, run.folder / "last", last)
     backbone.load_state_dict(load_file(run.best_weights))
-    return write_checkpoint(backbone, recipe, family, run.folder / "best", results | {"epoch": position.best_epoch})
+    return write_checkpoint(backbone, recipe, family, run.folder / "best", best)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from synthprint.errors import RecipeError
 from synthprint.frontend import FilterbankFrontend
 
 __all__ = ["ThinResNet"]
@@ -31,6 +32,9 @@ class ThinResNet(nn.Module):
         stem_stride: strides of the first convolution in (frequency, time).
         bands, scale: of the `FilterbankFrontend`.
         statistics: pool the weighted deviation over time beside the weighted mean.
+
+    Raises:
+        RecipeError: widths or blocks are not four positive numbers, or the strides not two.
     """
 
     def __init__(
@@ -38,12 +42,15 @@ class ThinResNet(nn.Module):
         dim: int = 50,
         widths: Sequence[int] = (16, 32, 64, 128),
         blocks: Sequence[int] = (3, 4, 6, 3),
-        stem_stride: tuple[int, int] = (2, 1),
+        stem_stride: Sequence[int] = (2, 1),
         bands: int = 40,
         scale: str = "mel",
         statistics: bool = False,
     ) -> None:
         super().__init__()
+        for name, values, count in (("widths", widths, 4), ("blocks", blocks, 4), ("stem_stride", stem_stride, 2)):
+            if len(values) != count or min(values) < 1:
+                raise RecipeError(f"thin_resnet: {name} = {list(values)} must be {count} numbers, 1 or more")
         self.dim = dim
         self.frontend = FilterbankFrontend(bands, scale)
         self.stem = nn.Sequential(
@@ -81,8 +88,9 @@ class SqueezeExcitationBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
-        self.squeeze = nn.Linear(outputs, outputs // SQUEEZE_REDUCTION)
-        self.excite = nn.Linear(outputs // SQUEEZE_REDUCTION, outputs)
+        squeezed = max(1, outputs // SQUEEZE_REDUCTION)
+        self.squeeze = nn.Linear(outputs, squeezed)
+        self.excite = nn.Linear(squeezed, outputs)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
             self.shortcut.append(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from synthprint.corpus import catalogue, human, texts
 from synthprint.corpus.plan import Clip, plan
 from synthprint.errors import EngineError, ManifestError, SynthprintError
 from synthprint.progress import progress
-from synthprint.shelves import Recording, System
+from synthprint.shelves import Engine, Recording, Synthesizer, System, Vocoder
 from synthprint.types import Manifest, Utterance
 
 T = TypeVar("T")
@@ -73,15 +73,23 @@ def build(
     folder = Path(folder)
     voices = catalogue.chosen(only, kinds)
     spoken = {language for system in voices for language in system.languages}
-    said = texts.gather(spoken if languages is None else spoken & set(languages), sentences)
-    said += [prompt for prompt in human.prompts() if human.HUMAN in voices and prompt.language in {s.language for s in said}]
+    silent = sorted(set(languages or ()) - spoken)
+    if silent:
+        there = ", ".join(sorted(spoken))
+        raise EngineError(f"nothing that is installed, of what was asked for, speaks {silent[0]!r}; it speaks: {there}")
+    said = texts.gather(languages or spoken, sentences)
+    if human.HUMAN in voices and "en" in {sentence.language for sentence in said}:
+        said += human.prompts()
     planned = plan(list(voices), said, seed, clips, copies, limit)
     if not planned:
         raise ManifestError("no installed engine speaks a language that there are sentences in; see 'corpus engines'")
+    for leftover in folder.glob("fake/*/*/.*.tmp.flac"):  # of a build that was killed
+        leftover.unlink()
+    failures: list[tuple[Clip, str]] = []
     with progress("speaking", len(planned)) as shown:
-        failures = []
-        for stage in (lambda clip: clip.original is None, lambda clip: clip.original is not None):
-            failures += _make(folder, voices, [clip for clip in planned if stage(clip)], jobs, shown.advance)
+        for copied in (False, True):  # a vocoder needs its original
+            stage = [clip for clip in planned if (clip.original is not None) == copied]
+            failures += _make(folder, voices, stage, jobs, shown.advance)
     lost = {clip.path for clip, _ in failures}
     utterances, twins = _utterances(folder, [clip for clip in planned if clip.path not in lost], jobs)
     failures += twins
@@ -95,7 +103,7 @@ def build(
 
 def _make(
     folder: Path,
-    voices: dict[System, Any],
+    voices: dict[System, Engine],
     clips: Sequence[Clip],
     jobs: int | None,
     advance: Callable[[int], None],
@@ -121,7 +129,7 @@ def _make(
     return failures
 
 
-def _batch(folder: Path, engine: Any, clips: Sequence[Clip]) -> tuple[int, list[tuple[Clip, str]]]:
+def _batch(folder: Path, engine: Engine, clips: Sequence[Clip]) -> tuple[int, list[tuple[Clip, str]]]:
     """Let one engine make some clips of one system in one language, and keep what it made."""
     failures = []
     try:
@@ -136,20 +144,19 @@ def _batch(folder: Path, engine: Any, clips: Sequence[Clip]) -> tuple[int, list[
     return len(clips), failures
 
 
-def _ask(folder: Path, engine: Any, clips: Sequence[Clip]) -> list[Recording | EngineError]:
+def _ask(folder: Path, engine: Engine, clips: Sequence[Clip]) -> list[Recording | EngineError]:
     system, language = clips[0].system, clips[0].sentence.language
     if system.kind == "human":
         return [human.read(clip.sentence) for clip in clips]
     if clips[0].original is None:
-        spoken: list[Recording | EngineError] = engine.speak(system, [clip.sentence.text for clip in clips], language)
-        return spoken
+        return cast(Synthesizer, engine).speak(system, [clip.sentence.text for clip in clips], language)
     made: list[Recording | EngineError] = []
     for clip in clips:
         original = folder / clip.original.path if clip.original else Path()
         if not original.exists():
             made.append(EngineError(f"{system.name}: its original {clip.path} was not made"))
         else:
-            made += engine.resynthesise(system, [audio.load(original)])
+            made += cast(Vocoder, engine).resynthesise(system, [audio.load(original)])
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from synthprint.corpus import human, texts
 from synthprint.errors import EngineError
 from synthprint.shelves import Engine, System
 
-KINDS = ("tts", "copysyn", "human")  # what a corpus is made of by default: codecs only when asked for
+KINDS = ("tts", "copysyn", "human")  # what a corpus is made of by default
+ALL_KINDS = (*KINDS, "codec")  # codecs only when asked for: they make no speech
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Entry:
 
 def engines() -> dict[str, Engine]:
     """Every engine of the shelf, and the human prompts, by name."""
-    on_shelf: dict[str, Engine] = {name: shelves.find("engines", name)() for name in shelves.names("engines")}
-    return on_shelf | {"human": human.AsteriskPrompts()}
+    found: dict[str, Engine] = {name: shelves.find("engines", name)() for name in shelves.names("engines")}
+    found["human"] = human.AsteriskPrompts()
+    return found
 
 
 def catalogue() -> list[Entry]:
@@ -52,7 +55,7 @@ def chosen(only: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> d
     there = engines()
     systems = [system for engine in there.values() for system in engine.systems]
     _check(only or (), {*there, *(system.name for system in systems)}, "engine or system")
-    _check(kinds, {system.kind for system in systems}, "kind of engine")
+    _check(kinds, set(ALL_KINDS), "kind of engine")
     voices = {
         system: engine
         for name, engine in there.items()
@@ -79,6 +82,8 @@ def missing_packages(entries: Iterable[Entry]) -> list[str]:
         for package in entry.system.packages
         if entry.installed is None or package not in entry.installed.packages
     }
+    if shutil.which("npm"):  # from wherever: Debian's might clash with it
+        needed = {package: None for package in needed if package not in processes.NODE}
     return [*needed, *([] if texts.HELP.joinpath("C", "gnome-help").is_dir() else [texts.PACKAGE])]
 
 

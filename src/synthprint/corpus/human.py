@@ -32,7 +32,7 @@ HUMAN = System(
 class AsteriskPrompts:
     """The prompts, as far as they are installed, in the shape of an engine."""
 
-    systems = (HUMAN,)
+    systems: tuple[System, ...] = (HUMAN,)
 
     def installed(self) -> tuple[System, ...]:
         return self.systems if PROMPTS.is_dir() and shutil.which("ffmpeg") else ()

@@ -15,7 +15,7 @@ sentence is in two splits, in any language. Adding an engine, a language or more
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ ORIGINALS = (  # whose clips the vocoders copy, where they are installed: the mo
     "human", "festival/slt_hts", "flite/rms", "festival/it_lp", "festival/cs_dita", "festival/fi_mv", "festival/nsk",
     "openjtalk/mei", "espeak-ng/default",
 )  # fmt: skip
-WEIGHTS = {("train", True): 6, ("dev", True): 2, ("test", True): 2, ("dev", False): 1, ("test", False): 1}
+WEIGHTS = {("train", True): 6, ("dev", True): 2, ("test", True): 2, ("dev", False): 2, ("test", False): 2}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,12 @@ def _file_name(name: str) -> str:
 
 
 def plan(
-    systems: Sequence[System], sentences: Sequence[Sentence], seed: int, clips: int, copies: int, limit: int | None = None
+    systems: Sequence[System],
+    sentences: Sequence[Sentence],
+    seed: int,
+    clips: int,
+    copies: int,
+    limit: int | None = None,
 ) -> list[Clip]:
     """The clips of a corpus.
 
@@ -80,13 +85,14 @@ def plan(
         copies: at most so many of each vocoder or codec.
         limit: at most so many in all, an equal share for each source.
     """
-    if limit is not None:
-        share = max(1, limit // max(1, len(systems)))
-        clips, copies = min(clips, share), min(copies, share)
+    share = max(clips, copies) if limit is None else max(1, limit // len(systems))
     speakers = [system for system in systems if system.languages]
     vocoders = [system for system in systems if not system.languages]
-    sources = roles([system.name for system in (*speakers, *vocoders)], HELD_OUT_SOURCES, seed)
-    languages = roles(_languages(speakers, sentences), HELD_OUT_LANGUAGES, seed)
+    sources: dict[str, str] = {}
+    for group in (speakers, vocoders):
+        sources |= roles([system.name for system in group], HELD_OUT_SOURCES, seed)
+    seen = [system for system in speakers if sources[system.name] == SEEN]
+    languages = roles(_languages(seen, speakers, sentences), HELD_OUT_LANGUAGES, seed)
 
     def split(system: System, sentence: Sentence) -> str | None:
         return split_of(sources[system.name], languages[sentence.language], text_split(sentence.document))
@@ -94,13 +100,13 @@ def plan(
     planned: list[Clip] = []
     for system in speakers:
         mine = [sentence for sentence in sentences if _says(system, sentence)]
-        quota = clips if sources[system.name] == SEEN else -(-clips // 2)
+        quota = min(share, clips if sources[system.name] == SEEN else -(-clips // 2))
         candidates = [Clip(system, sentence, to) for sentence in mine if (to := split(system, sentence))]
         planned += _take(candidates, quota, languages, seed)
     originals = [clip for clip in planned if clip.system.name in ORIGINALS] or list(planned)
     for system in vocoders:
         candidates = [Clip(system, o.sentence, to, o) for o in originals if (to := split(system, o.sentence))]
-        planned += _take(candidates, copies, languages, seed)
+        planned += _take(candidates, min(copies, share), languages, seed)
     return planned[:limit]
 
 
@@ -141,13 +147,12 @@ def roles(names: Sequence[str], held_out: Mapping[str, Collection[str]], seed: i
     return assigned
 
 
-def _languages(speakers: Sequence[System], sentences: Sequence[Sentence]) -> list[str]:
-    """The languages that are both written and spoken, those of most systems first."""
-    speaking = {
-        language: sum(language in system.languages for system in speakers)
-        for language in sorted({sentence.language for sentence in sentences})
-    }
-    return sorted((language for language in speaking if speaking[language]), key=lambda name: -speaking[name])
+def _languages(seen: Sequence[System], speakers: Sequence[System], sentences: Sequence[Sentence]) -> list[str]:
+    """The languages that are both written and spoken; first those that most seen sources speak."""
+    written = {sentence.language for sentence in sentences}
+    spoken = {language for system in speakers for language in system.languages}
+    counts = Counter(language for system in seen for language in system.languages)
+    return sorted(written & spoken, key=lambda language: (-counts[language], language))
 
 
 def _take(clips: Sequence[Clip], count: int, languages: Mapping[str, str], seed: int) -> list[Clip]:
@@ -164,7 +169,9 @@ def _take(clips: Sequence[Clip], count: int, languages: Mapping[str, str], seed:
     due: list[tuple[float, int, Clip]] = []
     for key, group in _grouped(drawn, kind).items():
         in_turn = _round_robin(_grouped(group, voice).values())
-        due += [((rank + 0.5) / WEIGHTS[key], len(due), clip) for rank, clip in enumerate(in_turn)]
+        # Of what is due at once, each source takes another first: a tiny corpus has something of everything.
+        tie = _hash(seed, group[0].system.name, key)
+        due += [((rank + 0.5) / WEIGHTS[key], tie, clip) for rank, clip in enumerate(in_turn)]
     return [clip for _, _, clip in sorted(due, key=lambda item: item[:2])[:count]]
 
 

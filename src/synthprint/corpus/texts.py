@@ -33,13 +33,13 @@ SCRIPTS = {  # what a sentence may hold beside punctuation
     "en": "A-Za-z",
     "ru": "А-Яа-яЁё",
     "hi": "\u0900-\u097f",
-    "mr": "\u0900-\u097f",
+    "mr": "\u0900-\u0971\u0973-\u097f",  # without candra A, that Festival's voice cannot read
     "te": "\u0c00-\u0c7f\u200c",
     "ja": "\u3040-\u30ff\u4e00-\u9fff々",
 }
 LATIN = "A-Za-z\u00c0-\u024f·"
 PUNCTUATION = r"\s.,;:!?'\"()।、。！？「」-"
-PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-", "\u00a0": " ", "…": "."})  # fmt: skip
+PLAIN = str.maketrans("’‘“”„«»–—\u00a0…", '\'\'"""""-- .')
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def gather(languages: Iterable[str] | None = None, file: Path | None = None) -> 
             kept.setdefault((sentence.language, sentence.text.casefold()), sentence)
     if not kept:
         there = ", ".join(sorted({s.language for s in found}))
-        raise ManifestError(f"there is no sentence in {', '.join(sorted(wanted or ['any language']))}; there are: {there}")
+        raise ManifestError(
+            f"there is no sentence in {', '.join(sorted(wanted or ['any language']))}; there are: {there}"
+        )
     sentences = list(kept.values())
     counts = Counter((s.language, s.text_id) for s in sentences)
     twice = next((key for key, count in counts.items() if count > 1), None)
@@ -121,7 +123,7 @@ def _readable(text_id: str, language: str, text: str) -> Iterator[Sentence]:
     """The sentence, where it is of a good length, ends, and has neither digits nor foreign letters."""
     shortest, longest = LENGTHS.get(language, LENGTH)
     letters = SCRIPTS.get(language, LATIN)
-    if shortest <= len(text) <= longest and re.fullmatch(f"[{letters}{PUNCTUATION}]*[.!?।。！？]", text):
+    if shortest <= len(text) <= longest and re.fullmatch(f"[{letters}{PUNCTUATION}]*[{letters}][.!?।。！？]", text):
         yield Sentence(text_id, language, text, text_id.rpartition(".")[0])
 
 

@@ -35,6 +35,8 @@ class Codec2:
         def make(wave: np.ndarray) -> Recording:
             coding = [["c2enc", mode, "-", "-"], ["c2dec", mode, "-", "-"]]
             made = processes.pipe(system.name, coding, processes.raw16(wave, SAMPLE_RATE))
-            return processes.recording(system.name, np.frombuffer(made, "<i2").astype(np.float32) / 32768.0, SAMPLE_RATE)
+            return processes.recording(
+                system.name, np.frombuffer(made, "<i2").astype(np.float32) / 32768.0, SAMPLE_RATE
+            )
 
         return processes.each(waves, make)

@@ -1,6 +1,6 @@
 """espeak 1.48, espeak-ng's ancestor: another version of the same back ends.
 
-http://espeak.sourceforge.net. In cs, pl, hu and sv, and in part in fi, nl, en and fr, its speech is
+http://espeak.sourceforge.net. In cs, pl, hu and sv, and in part in fi, nl, en, fr and pt, its speech is
 espeak-ng's sample by sample: the same audio under two labels teaches nothing, so it speaks other languages
 here. It carries state from one utterance to the next, hence one process for each.
 """
@@ -17,7 +17,7 @@ from synthprint.shelves import Recording, System
 
 __all__ = ["Espeak"]
 
-LANGUAGES = {"de": "de", "es": "es", "it": "it", "ru": "ru", "ca": "ca", "pt": "pt-pt"}  # code -> voice
+LANGUAGES = ("de", "es", "it", "ru", "ca")
 VARIANTS = {"default": "", "klatt": "+klatt"}
 
 
@@ -31,7 +31,7 @@ class Espeak:
             "tts",
             "GPL-3.0-or-later",
             ("apt:espeak",),
-            tuple(LANGUAGES),
+            LANGUAGES,
             "espeak",
         )
         for variant in VARIANTS
@@ -41,7 +41,7 @@ class Espeak:
         return tuple(system for system in self.systems if system.name.split("/")[1] in _variants())
 
     def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
-        voice = LANGUAGES[language] + VARIANTS[system.name.split("/")[1]]
+        voice = language + VARIANTS[system.name.split("/")[1]]
         return processes.speak_each(
             system.name, texts, lambda text, wav: ["espeak", "-b", "1", "-v", voice, "-w", str(wav), "-f", str(text)]
         )

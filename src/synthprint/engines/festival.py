@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -55,7 +56,14 @@ VOICES = (
     _voice("slt_hts", "cmu_us_slt_arctic_hts", "en", "ascii", "cmu_slt", BSD, HTS, "festvox-us-slt-hts"),
     _voice("ca_ona", "upc_ca_ona_hts", "ca", "iso-8859-15", "upc_ona", LGPL, HTS, "festvox-ca-ona-hts", "festival-ca"),
 )
-UTTERANCE = b"""(unwind-protect (utt.save.wave (utt.synth (Utterance Text "%s")) "%s" 'riff))\n"""
+# The Czech voices draw their intonation at random. Seeding by the text gives a sentence the same one wherever it
+# stands; the range is what they would otherwise find out by drawing.
+UTTERANCE = b"""(srand %d)
+(unwind-protect (utt.save.wave (utt.synth (Utterance Text "%s")) "%s" 'riff))
+"""
+START = """(set! czech-rand-range 1)
+(voice_%s)
+"""
 
 
 class Festival:
@@ -72,10 +80,11 @@ class Festival:
         lines = processes.each(texts, lambda text: processes.encoded(system.name, text, voice.encoding))
         with processes.scratch() as folder:
             wavs = [folder / f"{i}.wav" for i in range(len(lines))]
-            script = f"(voice_{voice.name})\n".encode()
+            script = (START % voice.name).encode()
             for line, wav in zip(lines, wavs, strict=True):
                 if isinstance(line, bytes):
-                    script += UTTERANCE % (line.replace(b"\\", b"").replace(b'"', b'\\"'), str(wav).encode())
+                    quoted = line.replace(b"\\", b"").replace(b'"', b'\\"')
+                    script += UTTERANCE % (zlib.crc32(line) >> 1, quoted, str(wav).encode())
             (folder / "speak.scm").write_bytes(script)
             processes.run(
                 system.name, ["festival", "-b", folder / "speak.scm"], timeout_s=processes.TIMEOUT_S + 5.0 * len(texts)

@@ -43,7 +43,7 @@ class Flite:
     def installed(self) -> tuple[System, ...]:
         return tuple(system for system in self.systems if system.name.split("/")[1] in _voices())
 
-    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
+    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:  # noqa: ARG002
         voice = system.name.split("/")[1]
         if voice not in _voices():  # flite would speak with its default voice, and exit with 0
             raise EngineError(f"{system.name}: flite has no voice {voice!r}; it has: {', '.join(sorted(_voices()))}")

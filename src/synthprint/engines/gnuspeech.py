@@ -37,7 +37,7 @@ class Gnuspeech:
             "gnuspeech-trm",
             "tts",
             "GPL-3.0-or-later",
-            ("apt:nodejs", f"npm:{PACKAGE}"),
+            (*processes.NODE, f"npm:{PACKAGE}"),
             ("en",),
             f"gnuspeech_{voice}",
             deterministic=False,
@@ -48,6 +48,6 @@ class Gnuspeech:
     def installed(self) -> tuple[System, ...]:
         return self.systems if processes.node_package(PACKAGE) else ()
 
-    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
+    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:  # noqa: ARG002
         job = {"voice": VOICES[system.name.split("/")[1]], "texts": list(texts)}
         return processes.speak_with_node(system.name, PACKAGE, SCRIPT, job)

@@ -25,7 +25,8 @@ class GriffinLim:
     """The Python package librosa."""
 
     systems = tuple(
-        System(f"griffinlim/{variant}", "griffin-lim", "copysyn", "ISC", ("pip:librosa",)) for variant in ("lin", "mel80")
+        System(f"griffinlim/{variant}", "griffin-lim", "copysyn", "ISC", ("pip:librosa",))
+        for variant in ("lin", "mel80")
     )
 
     def installed(self) -> tuple[System, ...]:

@@ -1,5 +1,4 @@
-"""GSM 06.10 full rate (RPE-LTP), the speech codec of the first digital telephones, by SoX. 8 kHz.
-"""
+"""GSM 06.10 full rate (RPE-LTP), the speech codec of the first digital telephones, by SoX. 8 kHz."""
 
 from __future__ import annotations
 
@@ -26,12 +25,13 @@ class Gsm:
         return self.systems if shutil.which("sox") else ()
 
     def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
-        def make(wave: np.ndarray) -> Recording:
-            with processes.scratch() as folder:
-                speech, coded, made = folder / "speech.wav", folder / "coded.gsm", folder / "made.wav"
-                processes.write_wave(speech, wave, SAMPLE_RATE)
-                processes.run(system.name, ["sox", "-D", speech, coded])
-                processes.run(system.name, ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made])
-                return processes.read_wave(system.name, made)
-
-        return processes.each(waves, make)
+        return processes.recode_each(
+            system.name,
+            waves,
+            SAMPLE_RATE,
+            ".gsm",
+            lambda speech, coded, made: [
+                ["sox", "-D", speech, coded],
+                ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made],
+            ],
+        )

@@ -28,12 +28,13 @@ class Lpc10:
         return self.systems if shutil.which("sox") else ()
 
     def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
-        def make(wave: np.ndarray) -> Recording:
-            with processes.scratch() as folder:
-                speech, coded, made = folder / "speech.wav", folder / "coded.lpc10", folder / "made.wav"
-                processes.write_wave(speech, wave, SAMPLE_RATE)
-                processes.run(system.name, ["sox", "-D", speech, coded])
-                processes.run(system.name, ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made])
-                return processes.read_wave(system.name, made)
-
-        return processes.each(waves, make)
+        return processes.recode_each(
+            system.name,
+            waves,
+            SAMPLE_RATE,
+            ".lpc10",
+            lambda speech, coded, made: [
+                ["sox", "-D", speech, coded],
+                ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made],
+            ],
+        )

@@ -36,7 +36,7 @@ class Mespeak:
             "espeak-wavegen",
             "tts",
             "GPL-3.0-or-later",
-            ("apt:nodejs", "npm:mespeak"),
+            (*processes.NODE, "npm:mespeak"),
             tuple(LANGUAGES),
             "espeak",
         ),

@@ -42,7 +42,7 @@ class OpenJTalk:
     def installed(self) -> tuple[System, ...]:
         return self.systems if shutil.which("open_jtalk") and DICTIONARY.is_dir() and _voice() else ()
 
-    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
+    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:  # noqa: ARG002
         voice = str(_voice())
         return processes.speak_each(
             system.name,

@@ -28,12 +28,13 @@ class Opus:
         return self.systems if shutil.which("opusenc") and shutil.which("opusdec") else ()
 
     def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
-        def make(wave: np.ndarray) -> Recording:
-            with processes.scratch() as folder:
-                speech, coded, made = folder / "speech.wav", folder / "coded.opus", folder / "made.wav"
-                processes.write_wave(speech, wave, SAMPLE_RATE)
-                processes.run(system.name, ["opusenc", "--quiet", "--bitrate", "6", "--speech", speech, coded])
-                processes.run(system.name, ["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, made])
-                return processes.read_wave(system.name, made)
-
-        return processes.each(waves, make)
+        return processes.recode_each(
+            system.name,
+            waves,
+            SAMPLE_RATE,
+            ".opus",
+            lambda speech, coded, made: [
+                ["opusenc", "--quiet", "--bitrate", "6", "--speech", speech, coded],
+                ["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, made],
+            ],
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,14 +48,14 @@ class Praat:
         return processes.each(waves, make)
 
 
-def _psola(sound: object) -> object:
+def _psola(sound: Any) -> Any:
     from parselmouth.praat import call
 
     manipulation = call(sound, "To Manipulation", TIME_STEP_S, F0_MIN_HZ, F0_MAX_HZ)
     return call(manipulation, "Get resynthesis (overlap-add)")
 
 
-def _klattgrid(sound: object) -> object:
+def _klattgrid(sound: Any) -> Any:
     from parselmouth.praat import call
 
     settings = (0.005, FORMANTS, FORMANT_CEILING_HZ, 0.025, 50.0, F0_MIN_HZ, F0_MAX_HZ, 100.0, "yes")

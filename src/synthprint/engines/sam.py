@@ -45,7 +45,7 @@ class Sam:
             "sam",
             "tts",
             "none: abandonware of SoftVoice, Inc.",
-            ("apt:nodejs", "npm:sam-js"),
+            (*processes.NODE, "npm:sam-js"),
             ("en",),
             "sam",
             redistributable=False,
@@ -56,6 +56,6 @@ class Sam:
     def installed(self) -> tuple[System, ...]:
         return self.systems if processes.node_package("sam-js") else ()
 
-    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
+    def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:  # noqa: ARG002
         job = {"preset": PRESETS[system.name.split("/")[1]], "rate": SAMPLE_RATE, "texts": list(texts)}
         return processes.speak_with_node(system.name, "sam-js", SCRIPT, job)

@@ -28,12 +28,13 @@ class Speex:
         return self.systems if shutil.which("speexenc") and shutil.which("speexdec") else ()
 
     def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
-        def make(wave: np.ndarray) -> Recording:
-            with processes.scratch() as folder:
-                speech, coded, made = folder / "speech.wav", folder / "coded.spx", folder / "made.wav"
-                processes.write_wave(speech, wave, SAMPLE_RATE)
-                processes.run(system.name, ["speexenc", "--narrowband", "--quality", "1", speech, coded])
-                processes.run(system.name, ["speexdec", coded, made])
-                return processes.read_wave(system.name, made)
-
-        return processes.each(waves, make)
+        return processes.recode_each(
+            system.name,
+            waves,
+            SAMPLE_RATE,
+            ".spx",
+            lambda speech, coded, made: [
+                ["speexenc", "--narrowband", "--quality", "1", speech, coded],
+                ["speexdec", coded, made],
+            ],
+        )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +22,7 @@ BINARIES = "/usr/libexec/sptk/bin"  # where Debian puts them; elsewhere they are
 FRAME, SHIFT, FFT = "400", "80", "512"  # samples at 16 kHz
 WARPING, EPSILON = "0.42", "0.001"
 F0_MIN_HZ, F0_MAX_HZ = "60", "300"
+SEED = 0  # of the noise that keeps digital silence away
 TOOLS = ("x2x", "pitch", "frame", "window", "mcep", "lpc", "excite", "mlsadf", "poledf")
 
 
@@ -51,22 +51,28 @@ def _run(name: str, data: bytes, *commands: str) -> bytes:
     return processes.pipe(name, [[_find(tool) or tool, *options] for tool, *options in words], data)
 
 
+def _floats(name: str, wave: np.ndarray) -> bytes:
+    return _run(name, processes.raw16(wave, audio.SAMPLE_RATE), "x2x +sf")
+
+
 def _mlsa(name: str, wave: np.ndarray) -> Recording:
     order = f"-m 24 -a {WARPING}"
     analysis = (f"window -l {FRAME} -L {FFT}", f"mcep -l {FFT} {order} -e {EPSILON}")
-    return _vocode(name, wave, analysis, f"mlsadf -P 5 {order} -p {SHIFT}")
+    return _vocode(name, _floats(name, wave), analysis, f"mlsadf -P 5 {order} -p {SHIFT}")
 
 
 def _lpc(name: str, wave: np.ndarray) -> Recording:
     analysis = (f"window -l {FRAME}", f"lpc -l {FRAME} -m 20 -f 1e-6")
-    return _vocode(name, wave, analysis, f"poledf -m 20 -p {SHIFT}")
+    # Digital silence has no linear prediction: the program stops at it. Noise of one quantisation step is inaudible.
+    samples = np.frombuffer(_floats(name, wave), np.float32)
+    noise = np.random.default_rng(SEED).standard_normal(len(samples)).astype(np.float32)
+    return _vocode(name, (samples + noise).tobytes(), analysis, f"poledf -m 20 -p {SHIFT}")
 
 
-def _vocode(name: str, wave: np.ndarray, analysis: Sequence[str], synthesis: str) -> Recording:
-    floats = _run(name, processes.raw16(wave, audio.SAMPLE_RATE), "x2x +sf")
+def _vocode(name: str, floats: bytes, analysis: Sequence[str], synthesis: str) -> Recording:
     pitch = _run(name, floats, f"pitch -a 1 -s 16 -p {SHIFT} -L {F0_MIN_HZ} -H {F0_MAX_HZ}")
     spectrum = _run(name, floats, f"frame -l {FRAME} -p {SHIFT}", *analysis)
     with processes.scratch() as folder:
         (folder / "spectrum").write_bytes(spectrum)
-        made = _run(name, pitch, f"excite -p {SHIFT}", f"{synthesis} {Path(folder / 'spectrum')}", "x2x +fs -o")
+        made = _run(name, pitch, f"excite -p {SHIFT}", f"{synthesis} {folder / 'spectrum'}", "x2x +fs -o")
     return processes.recording(name, np.frombuffer(made, "<i2").astype(np.float32) / 32768.0, audio.SAMPLE_RATE)

@@ -61,9 +61,14 @@ def read(root: Path) -> Manifest:
 
 
 def audio_files(root: Path) -> Iterator[Path]:
-    """The audio files below `root`, by ending, hidden ones left out; in no particular order."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """The audio files below `root`, by ending, hidden ones left out; links are followed. In no particular order."""
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(Path(folder, name))]
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_ENDINGS:
                 yield Path(folder, name)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether `folder` is a link to one of the folders it lies in, which would never end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

@@ -1,0 +1,32 @@
+"""Cosine similarity; a source scores as its closest clip does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthprint.shelves import SourceScorer
+from synthprint.types import Embeddings
+from synthprint.vectors import cosines
+
+__all__ = ["Cosine"]
+
+
+class Cosine:
+    """The cosine of two embeddings; against a source, the largest over its enrolled clips. Nothing is learnt."""
+
+    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Cosine:  # noqa: ARG002 - the shelf's contract
+        """See `Backend`."""
+        return self
+
+    def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """See `Backend`."""
+        return cosines(enrolment, test)
+
+    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+        """See `Backend`."""
+        order = np.argsort(owners, kind="stable")
+        grouped = enrolment[order]
+        starts = np.searchsorted(owners[order], np.arange(owners.max() + 1))
+        return lambda test: np.maximum.reduceat(cosines(grouped, test), starts, axis=0)

@@ -1,0 +1,54 @@
+"""k nearest neighbours: a source scores as its k closest clips do on average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthprint.errors import RecipeError
+from synthprint.shelves import SourceScorer
+from synthprint.types import Embeddings
+from synthprint.vectors import cosines
+
+__all__ = ["NearestNeighbours"]
+
+
+class NearestNeighbours:
+    """The mean of the `k` largest cosines of an embedding with a source's enrolled clips. Nothing is learnt.
+
+    A source of fewer clips than `k` scores as the mean over all of them.
+
+    Raises:
+        RecipeError: `k` is not a whole number of at least 1.
+    """
+
+    def __init__(self, k: int = 5) -> None:
+        if not isinstance(k, int) or k < 1:
+            raise RecipeError(f"backend knn: k = {k!r} must be a whole number, 1 or more")
+        self.k = k
+
+    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> NearestNeighbours:  # noqa: ARG002
+        """See `Backend`."""
+        return self
+
+    def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """See `Backend`."""
+        return cosines(enrolment, test)
+
+    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+        """See `Backend`."""
+        order = np.argsort(owners, kind="stable")
+        grouped = enrolment[order]
+        bounds = np.searchsorted(owners[order], np.arange(1, owners.max() + 1))
+
+        def score(test: np.ndarray) -> np.ndarray:
+            return np.stack([self._mean_of_best(part) for part in np.split(cosines(grouped, test), bounds)])
+
+        return score
+
+    def _mean_of_best(self, similarity: np.ndarray) -> np.ndarray:
+        """Cosines [n, T] of a source's clips -> [T]."""
+        rest = max(0, len(similarity) - self.k)
+        best = np.partition(similarity, rest, axis=0)[rest:] if rest else similarity
+        return best.mean(axis=0, dtype=np.float64).astype(np.float32)

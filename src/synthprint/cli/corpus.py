@@ -1,0 +1,157 @@
+"""`synthprint corpus engines` and `synthprint corpus build`: the open corpus of real synthesizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from synthprint.corpus.building import Built
+    from synthprint.corpus.catalogue import Entry
+
+MAX_REASONS = 10  # kinds of failure that are shown; failures.csv has all
+
+
+def engines(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Which speech synthesizers and vocoders are installed, and how to install the rest."""
+    from synthprint.corpus import catalogue
+
+    entries = catalogue.catalogue()
+    command = catalogue.install_command(catalogue.missing_packages(entries))
+    if as_json:
+        _echo_json({"systems": [_entry(entry) for entry in entries], "install": command})
+        return
+    _show_engines(entries)
+    there = sum(entry.installed is not None for entry in entries)
+    typer.echo(f"{there} of {len(entries)} systems are installed.")
+    if command:
+        typer.echo(f"\nThe rest (for Debian and Ubuntu; voices you do not want can be left out):\n\n{command}")
+
+
+def build(
+    folder: Annotated[Path, typer.Argument(help="Where the corpus goes; what is there already is kept.")],
+    seed: Annotated[int, typer.Option(help="Which sentences are said.")] = 0,
+    engines: Annotated[
+        str | None, typer.Option(help="Engines or systems to use, with commas; by default all that are installed.")
+    ] = None,
+    kinds: Annotated[str, typer.Option(help="Of tts, copysyn, codec, human, with commas.")] = "tts,copysyn,human",
+    languages: Annotated[str | None, typer.Option(help="Language codes, with commas: en,de,fi.")] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each source that reads text, at most.")] = 120,
+    copies: Annotated[int, typer.Option(min=1, help="Clips of each vocoder, at most.")] = 60,
+    limit: Annotated[int | None, typer.Option(min=1, help="Clips in all, at most.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Your own sentences: CSV or TSV with language and text, or fi.txt.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Programs at a time; by default one per core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Speak a corpus with the synthesizers and vocoders that are installed, and write its manifest.
+
+    Train, dev and test share no sentence; dev and test have seen and unseen sources in seen and unseen languages.
+    It can be stopped at any time and goes on where it was.
+    """
+    from synthprint.corpus import building
+
+    built = building.build(
+        folder,
+        seed=seed,
+        clips=clips,
+        copies=copies,
+        only=_listed(engines),
+        kinds=_listed(kinds) or (),
+        languages=_listed(languages),
+        sentences=texts,
+        limit=limit,
+        jobs=jobs,
+    )
+    if as_json:
+        _echo_json(_summary(built))
+    else:
+        _show_built(built)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _echo_json(value: object) -> None:
+    from json import dumps
+
+    typer.echo(dumps(value, indent=2, ensure_ascii=False))
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    from dataclasses import asdict
+
+    languages = entry.installed.languages if entry.installed else ()
+    return {
+        "engine": entry.engine,
+        "installed": entry.installed is not None,
+        "installed_languages": languages,
+        **asdict(entry.system),
+    }
+
+
+def _show_engines(entries: list[Entry]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "engine", "system", "kind", "family", "languages", "licence"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        system, here = entry.system, entry.installed
+        spoken = [code if here and code in here.languages else f"({code})" for code in system.languages]
+        licence = system.licence if system.redistributable else f"{system.licence} (do not pass its audio on)"
+        mark = "yes" if here else "no"
+        table.add_row(mark, entry.engine, system.name, system.kind, system.family, " ".join(spoken), licence)
+    Console().print(table)
+
+
+def _summary(built: Built) -> dict[str, object]:
+    from synthprint.corpus import building
+
+    manifest = built.manifest
+    return {
+        "manifest": str(built.path),
+        "clips": len(manifest),
+        "hours": round(sum(u.duration_s or 0.0 for u in manifest) / 3600, 3),
+        "sources": len(manifest.sources),
+        "languages": len({u.language for u in manifest}),
+        "parts": [
+            {"split": split, "source_seen": source, "language_seen": language, "clips": count}
+            for (split, source, language), count in sorted(building.quadrants(manifest).items())
+        ],
+        "failures": len(built.failures),
+    }
+
+
+def _show_built(built: Built) -> None:
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from synthprint.corpus import building
+    from synthprint.types import SPLITS
+
+    counts = building.quadrants(built.manifest)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("source", "language", *SPLITS):
+        table.add_column(column, justify="right" if column in SPLITS else "left")
+    for source in (True, False):
+        for language in (True, False):
+            cells = [str(counts[split, source, language]) for split in SPLITS]
+            table.add_row("seen" if source else "unseen", "seen" if language else "unseen", *cells)
+    Console().print(table)
+    summary = _summary(built)
+    typer.echo("{clips} clips, {hours} h, {sources} sources, {languages} languages: {manifest}".format_map(summary))
+    if built.failures:
+        typer.echo(f"\n{len(built.failures)} clips are missing ({built.path.with_name('failures.csv')}):")
+        reasons = Counter(f"{clip.system.name}: {reason.splitlines()[0]}" for clip, reason in built.failures)
+        for reason, count in reasons.most_common(MAX_REASONS):
+            typer.echo(f"  {count} × {reason}")

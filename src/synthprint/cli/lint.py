@@ -1,0 +1,91 @@
+"""`synthprint corpus lint`: what a corpus gets wrong or hides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synthprint.findings import Severity
+    from synthprint.linting import Report
+    from synthprint.shortcuts import Shortcuts
+
+COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def lint(
+    data: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet manifest, or a data set's folder.")],
+    protocol: Annotated[str | None, typer.Option(help="How to read the folder; by default found out.")] = None,
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Look at the files too.")] = True,
+    per_source: Annotated[
+        int | None, typer.Option(min=1, help="How many files of each source to decode (default: 100).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
+) -> None:
+    """Look for what is wrong with a corpus, or would mislead those who measure on it. Exits with 1 on errors."""
+    import json
+
+    from synthprint import linting
+    from synthprint.manifests import open_manifest
+
+    manifest = open_manifest(data, protocol)
+    report = linting.lint(manifest, audio=audio, clips_per_source=per_source or linting.CLIPS_PER_SOURCE)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _show(report)
+    if report.count("error") or (strict and report.count("warning")):
+        raise typer.Exit(1)
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+
+    from synthprint.findings import counted
+
+    console = Console(highlight=False)
+    splits = ", ".join(f"{name or 'no split'} {n:,}" for name, n in report.splits.items())
+    typer.echo(
+        f"{report.manifest}: {counted(report.utterances, 'utterance')} ({splits}), {counted(report.sources, 'source')}"
+    )
+    if report.findings:
+        console.print(_findings(report))
+    if report.shortcuts:
+        console.print(_shortcuts(report.shortcuts))
+    for remark in report.remarks:
+        typer.echo(f"- {remark}")
+    typer.echo(", ".join(counted(report.count(severity), severity) for severity in COLOURS))
+
+
+def _findings(report: Report) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("finding", "what", box=box.SIMPLE_HEAD, title_justify="left")
+    for finding in report.findings:
+        name = Text(f"{finding.severity}\n{finding.code}", style=COLOURS[finding.severity])
+        examples = "".join(f"\n  {example}" for example in finding.examples)
+        table.add_row(name, Text(finding.message).append(examples, style="dim"))
+    return table
+
+
+def _shortcuts(shortcuts: Shortcuts) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    title = (
+        f"The source guessed from trivial features, over {shortcuts.clips:,} clips of {shortcuts.sources:,} sources "
+        f"(chance {shortcuts.chance:.1%})"
+    )
+    table = Table("features", "which", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("balanced accuracy", justify="right")
+    for shortcut in shortcuts.groups:
+        names = "" if shortcut is shortcuts.groups[-1] else ", ".join(shortcut.features)
+        table.add_row(shortcut.group, names, f"{shortcut.balanced_accuracy:.1%}")
+    return table

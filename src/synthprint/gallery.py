@@ -1,0 +1,294 @@
+"""Enrolled sources, ready for identification: a folder that only grows (see `gallery_files`).
+
+Segments are written first and the index last: a gallery whose writer was killed is the gallery before. Writers
+wait for each other; readers need no lock.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from synthprint import files
+from synthprint.errors import GalleryError
+from synthprint.gallery_files import (
+    INDEX,
+    REMEDY,
+    SEGMENTS,
+    BackendSetting,
+    Clip,
+    Index,
+    Segment,
+    Source,
+    read_segment,
+    segment_paths,
+    write_segment,
+)  # fmt: skip
+from synthprint.types import Embeddings
+
+Loaded: TypeAlias = tuple[Embeddings, tuple[Clip, ...]]
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What an enrolment did.
+
+    Attributes:
+        added: ids of the clips that were added.
+        already: id -> the id under which the same file was there already.
+        failures: path -> reason, of the clips that could not be used.
+    """
+
+    added: tuple[str, ...]
+    already: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Gallery:
+    """A gallery on disk, as it was when it was opened or last changed through this object.
+
+    Attributes:
+        folder: where it lies.
+        index: what gallery.json says.
+        names: S enrolled sources, sorted.
+        clips: N enrolled clips.
+        vectors: [N, D] float32, their embeddings.
+        owners: [N] int64, the source of each as an index into `names`.
+    """
+
+    def __init__(self, folder: Path, index: Index, segments: Mapping[Segment, Loaded]) -> None:
+        self.folder = folder
+        self._take_up(index, segments)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Gallery:
+        """Open the gallery in `folder`.
+
+        Raises:
+            GalleryError: it is missing, damaged or of another version.
+        """
+        folder = Path(folder)
+        index = Index.read(folder)
+        return cls(folder, index, {s: read_segment(folder, s, index.extractor) for s in index.segments})
+
+    @classmethod
+    def create(cls, folder: str | Path, extractor: str) -> Gallery:
+        """Start an empty gallery for the embeddings of one extractor, named by its digest.
+
+        Raises:
+            GalleryError: the folder is not empty, or cannot be written.
+        """
+        folder = Path(folder)
+        with _locked(folder):
+            check_free(folder)
+            Index(extractor).write(folder)
+        return cls.load(folder)
+
+    def copy(self, folder: str | Path) -> Gallery:
+        """Start a gallery as a copy of this one.
+
+        Raises:
+            GalleryError: the folder is not empty, or cannot be written.
+        """
+        folder = Path(folder)
+        with _locked(folder):
+            check_free(folder)
+            (folder / SEGMENTS).mkdir(exist_ok=True)
+            for segment in self.index.segments:
+                for path in segment_paths(self.folder, segment.number):
+                    shutil.copyfile(path, folder / SEGMENTS / path.name)
+            self.index.write(folder)
+        return Gallery.load(folder)
+
+    def reload(self) -> None:
+        """Take up what was changed on disk since."""
+        index = Index.read(self.folder)
+        new = (segment for segment in index.segments if segment not in self._segments)
+        self._take_up(index, {**self._segments, **{s: read_segment(self.folder, s, index.extractor) for s in new}})
+
+    def _take_up(self, index: Index, segments: Mapping[Segment, Loaded]) -> None:
+        clips: list[Clip] = []
+        vectors: list[np.ndarray] = []
+        for segment in index.segments:
+            embeddings, enrolled = segments[segment]
+            live = [i for i, clip in enumerate(enrolled) if segment.number > index.removed.get(clip.source, 0)]
+            clips += [enrolled[i] for i in live]
+            vectors.append(embeddings.vectors[live])
+        if {clip.source for clip in clips} != set(index.sources) or len({len(v.T) for v in vectors}) > 1:
+            raise GalleryError(f"{self.folder}: {INDEX} and the segments do not fit together; {REMEDY}")
+        self.index, self._segments, self.clips = index, segments, tuple(clips)
+        self.names = tuple(sorted(index.sources))
+        self.vectors = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+        position = {name: i for i, name in enumerate(self.names)}
+        self.owners = np.array([position[clip.source] for clip in clips], np.int64)
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The enrolled clips' embeddings, under the clips' ids."""
+        return Embeddings(tuple(clip.id for clip in self.clips), self.vectors, self.index.extractor)
+
+    def setting(self, backend: str) -> BackendSetting:
+        """How this gallery uses a backend."""
+        return self.index.backends.get(backend, BackendSetting())
+
+    def check_extractor(self, digest: str) -> None:
+        """Make sure that what is compared with this gallery comes from its extractor.
+
+        Raises:
+            GalleryError: it does not.
+        """
+        if digest != self.index.extractor:
+            raise GalleryError(
+                f"{self.folder}: was made with extractor {self.index.extractor[:12]}, not with "
+                f"{digest[:12] or 'an unnamed one'}; use the model it was made with, or enrol its sources again"
+            )
+
+    def clip_counts(self) -> dict[str, int]:
+        """How many clips each source has."""
+        counts = Counter(clip.source for clip in self.clips)
+        return {name: counts[name] for name in self.names}
+
+    def enrol(
+        self, embeddings: Embeddings, clips: Sequence[Clip], sources: Mapping[str, Source], force: bool = False
+    ) -> Enrolled:
+        """Add clips to their sources; a source that is new starts with them. Thresholds stay as they are.
+
+        A clip whose file is enrolled under the same source already is left out.
+
+        Args:
+            embeddings: of the clips, in the same order.
+            clips: an id that is taken gets a number.
+            sources: what is known of the sources; a family that is given must not contradict the one enrolled.
+            force: also take a clip whose file is enrolled under another source.
+
+        Raises:
+            GalleryError: another extractor made the embeddings, a family contradicts, or a file is enrolled under
+                another source.
+        """
+        self.check_extractor(embeddings.extractor)
+        with self._changing():
+            if len(self.vectors) and embeddings.dim != self.vectors.shape[1]:
+                raise GalleryError(
+                    f"{self.folder}: holds vectors of size {self.vectors.shape[1]}, not {embeddings.dim}"
+                )
+            kept, already = self._sorted_out(clips, force)
+            if not kept:
+                return Enrolled((), already)
+            known = self._with_sources({clips[i].source for i in kept}, sources)
+            taken = {clip.id for clip in self.clips}
+            renamed = [replace(clips[i], id=_free_id(clips[i].id, taken)) for i in kept]
+            ids = tuple(clip.id for clip in renamed)
+            number = max((segment.number for segment in self.index.segments), default=0) + 1
+            added = Embeddings(ids, embeddings.vectors[kept], embeddings.extractor)
+            segment = write_segment(self.folder, number, added, renamed)
+            self._commit(segments=(*self.index.segments, segment), sources=known)
+        return Enrolled(ids, already)
+
+    def remove(self, source: str) -> int:
+        """Take a source out; returns how many clips it had. It can be enrolled anew.
+
+        Raises:
+            GalleryError: it is not enrolled.
+        """
+        with self._changing():
+            if source not in self.index.sources:
+                close = difflib.get_close_matches(source, self.names, 3, 0.5) or self.names[:10]
+                there = f"the nearest names are: {', '.join(close)}" if close else "nothing is"
+                raise GalleryError(f"{self.folder}: {source!r} is not enrolled; {there}")
+            count = self.clip_counts()[source]
+            last = max(segment.number for segment in self.index.segments)
+            left = {name: known for name, known in self.index.sources.items() if name != source}
+            self._commit(sources=left, removed={**self.index.removed, source: last})
+        return count
+
+    def merge(self, other: Gallery, force: bool = False) -> Enrolled:
+        """Add all that `other` has enrolled; see `enrol`. Thresholds stay this gallery's."""
+        return self.enrol(other.embeddings, other.clips, other.index.sources, force)
+
+    def set_backends(self, backends: Mapping[str, BackendSetting], default: str | None = None) -> None:
+        """Store the settings of backends, and which of them answers by default."""
+        with self._changing():
+            self._commit(backends={**self.index.backends, **backends}, backend=default or self.index.backend)
+
+    def _sorted_out(self, clips: Sequence[Clip], force: bool) -> tuple[list[int], dict[str, str]]:
+        """Which clips are new, and which are there already."""
+        enrolled: dict[str, dict[str, str]] = {}  # sha256 -> source -> id
+        for clip in self.clips:
+            enrolled.setdefault(clip.sha256, {})[clip.source] = clip.id
+        kept, already = [], {}
+        for position, clip in enumerate(clips):
+            twins = enrolled.setdefault(clip.sha256, {}) if clip.sha256 else {}
+            if clip.source in twins:
+                already[clip.id] = twins[clip.source]
+                continue
+            if twins and not force:
+                source, twin = next(iter(twins.items()))
+                raise GalleryError(
+                    f"{clip.id}: the same file is {twin!r} of {source!r}, and cannot stand for {clip.source!r} too; "
+                    f"remove {source!r}, or leave the clip out (--force enrols it under both)"
+                )
+            twins[clip.source] = clip.id
+            kept.append(position)
+        return kept, already
+
+    def _with_sources(self, names: set[str], given: Mapping[str, Source]) -> dict[str, Source]:
+        known = dict(self.index.sources)
+        for name in sorted(names):
+            old, new = known.get(name, Source()), given.get(name, Source())
+            if old.family and new.family and old.family != new.family:
+                raise GalleryError(
+                    f"{self.folder}: {name!r} is enrolled with family {old.family!r}, not {new.family!r}; "
+                    "remove it first, or give the family it has"
+                )
+            known[name] = Source(new.family or old.family, new.kind or old.kind, {**old.extra, **new.extra})
+        return known
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with _locked(self.folder):
+            self.reload()
+            yield
+
+    def _commit(self, **changes: Any) -> None:
+        replace(self.index, **changes).write(self.folder)
+        self.reload()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        with files.locked(folder):
+            yield
+    except OSError as error:
+        raise GalleryError(f"{error.filename or folder}: cannot be written ({error.strerror})") from error
+
+
+def check_free(folder: Path) -> None:
+    """Make sure that a gallery can start in `folder`.
+
+    Raises:
+        GalleryError: something is there.
+    """
+    if (folder / INDEX).exists():
+        raise GalleryError(f"{folder}: there is a gallery already")
+    if folder.exists() and not folder.is_dir():
+        raise GalleryError(f"{folder}: is a file, not a gallery; name a new folder")
+    others = {path.name for path in folder.iterdir()} - {SEGMENTS, ".lock"} if folder.exists() else set()
+    if others:
+        raise GalleryError(f"{folder}: is no gallery, and not empty ({min(others)}, …); name a new folder")
+
+
+def _free_id(wanted: str, taken: set[str]) -> str:
+    names = itertools.chain([wanted], (f"{wanted} ({n})" for n in itertools.count(2)))
+    free = next(name for name in names if name not in taken)
+    taken.add(free)
+    return free

@@ -1,0 +1,241 @@
+"""An extractor and a gallery: which enrolled source made a clip, or none, and are two clips alike?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from synthprint import audio, openset, shelves
+from synthprint.audio import SAMPLE_RATE, decoded
+from synthprint.enrolment import backend_of, from_files, reason_of
+from synthprint.errors import AudioError, GalleryError
+from synthprint.extraction import Extractor, embed, embed_wave, load_extractor
+from synthprint.gallery import Enrolled, Gallery
+from synthprint.openset import Rule
+from synthprint.shelves import SourceScorer
+from synthprint.shipped import gallery_folder, model_folder, own_gallery_folder
+from synthprint.traces import Candidate, Comparison, Failure, Neighbour, Trace
+from synthprint.vectors import cosines, unit
+
+BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
+
+
+class Tracer:
+    """Traces clips with one extractor and one gallery.
+
+    Args:
+        extractor: what embeds.
+        gallery: the enrolled sources; made with the same extractor.
+        backend: a name on the backends shelf; by default the gallery's.
+        top, nearest: how many sources and clips an answer lists.
+
+    Raises:
+        GalleryError: the gallery was made with another extractor, or names a backend from outside the shelf.
+        ShelfError: there is no such backend.
+    """
+
+    def __init__(
+        self, extractor: Extractor, gallery: Gallery, backend: str | None = None, top: int = 5, nearest: int = 3
+    ) -> None:
+        gallery.check_extractor(extractor.digest)
+        if backend is None and gallery.index.backend not in shelves.names("backends"):
+            # A file must not choose what is imported; a person may.
+            raise GalleryError(
+                f"{gallery.folder}: asks for the backend {gallery.index.backend!r}, which is not one of synthprint's; "
+                "if you trust it, name it: --backend"
+            )
+        self.extractor, self.gallery = extractor, gallery
+        self.backend = backend or gallery.index.backend
+        self.top, self.nearest = top, nearest
+
+    @classmethod
+    def load(
+        cls,
+        gallery: str | Path | None = None,
+        model: str | Path | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> Tracer:
+        """Open a gallery and a model; without arguments, those that come with synthprint.
+
+        Args:
+            gallery, model: folders, or "default".
+            backend: a name on the backends shelf; by default the gallery's.
+            threads: that embed; by default all cores.
+
+        Raises:
+            GalleryError, CheckpointError: one is missing or damaged, or they do not fit each other.
+        """
+        opened = Gallery.load(gallery_folder(gallery))
+        return cls(load_extractor(model_folder(model), threads=threads), opened, backend)
+
+    def trace(self, path: str | Path) -> Trace:
+        """Trace one file.
+
+        Raises:
+            AudioError: it is not usable audio.
+            GalleryError: nothing is enrolled.
+        """
+        return self._trace(audio.load(path), str(path))
+
+    def trace_wave(self, wave: np.ndarray, sample_rate: int, name: str = "clip") -> Trace:
+        """Trace samples [T] or [T, channels], floating point, full scale at ±1; `name` stands for them.
+
+        Raises:
+            AudioError: they are not usable audio.
+            GalleryError: nothing is enrolled.
+        """
+        wave = np.asarray(wave)
+        if wave.ndim not in (1, 2) or wave.dtype.kind != "f" or sample_rate < 1:
+            raise AudioError(name, "samples must be floating point [T] or [T, channels], with a positive sample rate")
+        mono = wave.mean(axis=1) if wave.ndim == 2 else wave
+        return self._trace(audio.checked(audio.resample(mono, sample_rate), name), name)
+
+    def trace_many(self, paths: Iterable[str | Path]) -> Iterator[Trace | Failure]:
+        """Trace files as they come, in order; a file that is not usable audio gives a `Failure` in its place.
+
+        Raises:
+            GalleryError: nothing is enrolled.
+        """
+        todo = [Path(path) for path in paths]
+        waves = decoded(todo)
+        for start in range(0, len(todo), BATCH_CLIPS):
+            yield from self._trace_batch(todo[start : start + BATCH_CLIPS], islice(waves, BATCH_CLIPS))
+
+    def compare(self, a: str | Path, b: str | Path) -> Comparison:
+        """How alike two files are; see `compare`."""
+        return compare(self.extractor, a, b)
+
+    def embed(self, path: str | Path) -> np.ndarray:
+        """The embedding [D] of one file, L2-normalised.
+
+        Raises:
+            AudioError: it is not usable audio.
+        """
+        return embed_wave(self.extractor, audio.load(path), path)[0]
+
+    def answer(self, vector: np.ndarray, path: str, duration_s: float | None = None) -> Trace:
+        """Trace an embedding [D] of this tracer's extractor; `path` stands for the clip.
+
+        Raises:
+            GalleryError: nothing is enrolled.
+        """
+        scores = self._scorer(vector[None])[:, 0]  # [S]
+        order = np.argsort(-scores, kind="stable")
+        best = float(scores[order[0]])
+        rule = self.rule
+        unknown = best < rule.threshold if rule else None
+        margin = rule.margin if rule else openset.DEFAULT_MARGIN
+        names, sources = self.gallery.names, self.gallery.index.sources
+        close = [names[i] for i in order if best - float(scores[i]) < margin] if not unknown else []
+        families = {sources[name].family for name in close or [names[order[0]]]}
+        similar = self._clips @ unit(vector[None])[0]  # [N]
+        nearest = np.argsort(-similar, kind="stable")[: self.nearest]
+        return Trace(
+            path=path,
+            source=None if unknown else names[order[0]],
+            unknown=unknown,
+            family=families.pop() if len(families) == 1 and not unknown else None,
+            rivals=tuple(close[1:]),
+            candidates=tuple(
+                Candidate(names[i], sources[names[i]].family, sources[names[i]].kind, float(scores[i]))
+                for i in order[: self.top]
+            ),
+            nearest=tuple(
+                Neighbour(self.gallery.clips[i].source, self.gallery.clips[i].id, float(similar[i])) for i in nearest
+            ),
+            threshold=rule.threshold if rule else None,
+            backend=self.backend,
+            enrolled=len(names),
+            duration_s=duration_s,
+            warnings=short(self.extractor, duration_s) + (() if rule else (self.no_threshold,)),
+        )
+
+    @property
+    def rule(self) -> Rule | None:
+        """The threshold and margin in use, and what they did on development data; None where none is set."""
+        return self.gallery.setting(self.backend).rule
+
+    def enrol(
+        self,
+        source: str,
+        paths: Iterable[str | Path],
+        family: str | None = None,
+        kind: str | None = None,
+        force: bool = False,
+    ) -> Enrolled:
+        """Enrol files, and the audio below folders, as clips of one source; see `Gallery.enrol`.
+
+        Raises:
+            EmbeddingsError: no clip is usable.
+            GalleryError: the gallery is the one that comes with synthprint, or see `Gallery.enrol`.
+        """
+        own_gallery_folder(self.gallery.folder)
+        enrolled = from_files(self.extractor, source, paths, family, kind).into(self.gallery, force)
+        for name in ("_scorer", "_clips"):  # computed from what was enrolled before
+            self.__dict__.pop(name, None)
+        return enrolled
+
+    @cached_property
+    def _scorer(self) -> SourceScorer:
+        if not self.gallery.names:
+            raise GalleryError(f"{self.gallery.folder}: nothing is enrolled yet; see 'synthprint enrol'")
+        return backend_of(self.gallery, self.backend).enrol(self.gallery.vectors, self.gallery.owners)
+
+    @cached_property
+    def _clips(self) -> np.ndarray:
+        return unit(self.gallery.vectors)
+
+    def _trace(self, wave: np.ndarray, path: str) -> Trace:
+        return self.answer(embed_wave(self.extractor, wave, path)[0], path, len(wave) / SAMPLE_RATE)
+
+    def _trace_batch(
+        self, paths: Sequence[Path], waves: Iterable[np.ndarray | AudioError]
+    ) -> Iterator[Trace | Failure]:
+        durations: dict[str, float] = {}
+
+        def numbered() -> Iterator[tuple[str, np.ndarray | AudioError]]:
+            for number, wave in enumerate(waves):
+                durations[str(number)] = 0.0 if isinstance(wave, AudioError) else len(wave) / SAMPLE_RATE
+                yield str(number), wave
+
+        embeddings, failures = embed(self.extractor, numbered())
+        vectors = dict(zip(embeddings.ids, embeddings.vectors, strict=True)) if embeddings else {}
+        for number, path in enumerate(paths):
+            key = str(number)
+            if key in vectors:
+                yield self.answer(vectors[key], str(path), durations[key])
+            else:
+                yield Failure(str(path), reason_of(path, failures[key]))
+
+    @property
+    def no_threshold(self) -> str:
+        """The warning that nothing is answered as unknown."""
+        return f"no threshold is set for backend {self.backend}, so none is unknown: see 'synthprint gallery threshold'"
+
+
+def compare(extractor: Extractor, a: str | Path, b: str | Path) -> Comparison:
+    """How alike two files are: the cosine similarity of their embeddings.
+
+    Raises:
+        AudioError: one is not usable audio.
+    """
+    vectors, warnings = [], []
+    for path in (a, b):
+        wave = audio.load(path)
+        vectors.append(embed_wave(extractor, wave, path)[0])
+        warnings += [f"{path}: {warning}" for warning in short(extractor, len(wave) / SAMPLE_RATE)]
+    score = float(cosines(vectors[0][None], vectors[1][None])[0, 0])
+    return Comparison(str(a), str(b), score, tuple(warnings))
+
+
+def short(extractor: Extractor, duration_s: float | None) -> tuple[str, ...]:
+    """The warning that a clip is shorter than what the extractor was trained on, where it is."""
+    window_s = extractor.window_samples / SAMPLE_RATE
+    if duration_s is None or duration_s >= window_s:
+        return ()
+    return (f"lasts {duration_s:.2f} s; below {window_s:.1f} s an answer is less sure",)

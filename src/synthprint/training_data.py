@@ -1,0 +1,140 @@
+"""What a training run sees: crops and labels of the train split, batch by batch, and the dev split.
+
+Everything random in a batch is drawn from (seed, epoch, step, place in the batch).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthprint.errors import ManifestError, RecipeError
+from synthprint.packing import Pack, pack
+from synthprint.recipes import Recipe
+from synthprint.sampling import BalancedBatches, RandomBatches
+from synthprint.shelves import find
+from synthprint.types import Manifest
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Decoded train and dev splits; `labels` [N] index `sources`.
+
+    Attributes:
+        failures: path -> reason, of the clips that could not be decoded and are left out.
+    """
+
+    recipe: Recipe
+    train: Pack
+    dev: Pack
+    sources: list[str]
+    labels: np.ndarray
+    failures: dict[str, str]
+
+    @classmethod
+    def open(cls, recipe: Recipe, manifest: Manifest, folder: Path | None) -> TrainingData:
+        """Decode what is not decoded yet.
+
+        Args:
+            folder: where the decoded audio is kept; default: see `packing.default_folder`.
+
+        Raises:
+            ManifestError: no clip of a training source could be decoded, or there are no dev pairs to score.
+        """
+        packed = pack(manifest.filter(lambda u: u.split in ("train", "dev")), folder)
+        train, dev = packed.split("train"), packed.split("dev")
+        sources = train.manifest.sources
+        for source in manifest.split("train").sources:
+            if source not in sources:
+                lost = next(u.path for u in manifest if u.source == source and u.split == "train")
+                raise ManifestError(
+                    f"{manifest.name}: no training clip of source {source!r} could be decoded; repair or leave out "
+                    f"the source; {lost}: {packed.failures[lost]}"
+                )
+        check_dev(dev.manifest)
+        position = {source: i for i, source in enumerate(sources)}
+        labels = np.array([position[u.source] for u in train.manifest], dtype=np.int64)
+        return cls(recipe, train, dev, sources, labels, packed.failures)
+
+    def sampler(self) -> RandomBatches | BalancedBatches:
+        """The recipe's batches of these utterances."""
+        return make_sampler(self.recipe, self.train.manifest)
+
+    def batch(self, indices: np.ndarray, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Augmented crops [B, T] and labels [B] of the training utterances `indices`."""
+        recipe = self.recipe
+        crops = []
+        for place, index in enumerate(indices):
+            rng = np.random.default_rng([recipe.seed, epoch, step, place])
+            crops.append(recipe.augmentation(self.train.crop(int(index), recipe.crop.samples, rng), rng))
+        return torch.from_numpy(np.stack(crops)), torch.from_numpy(self.labels[indices])
+
+    def digest(self) -> str:
+        """Hex SHA-256 over what is trained and tuned on: ids, sources, and the samples themselves."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.dev):
+            for utterance, samples in zip(part.manifest, part.hashes, strict=True):
+                digest.update(json.dumps([utterance.id, utterance.source, utterance.split, samples]).encode())
+        return digest.hexdigest()
+
+
+def check(recipe: Recipe, manifest: Manifest) -> None:
+    """Refuse what cannot be trained before hours of decoding.
+
+    Raises:
+        RecipeError: the loss needs other batches, or the data cannot fill them.
+        ManifestError: a split is missing, or the dev split has no pairs to score.
+    """
+    check_loss_fits_sampler(recipe)
+    make_sampler(recipe, manifest.split("train"))
+    check_dev(manifest.split("dev"))
+
+
+def check_dev(dev: Manifest) -> None:
+    """Refuse a dev split whose EER is not defined.
+
+    Raises:
+        ManifestError: it has no two clips of one source, or no two sources.
+    """
+    counts = Counter(u.source for u in dev)
+    if len(counts) < 2 or max(counts.values()) < 2:
+        raise ManifestError(
+            f"{dev.name}: {len(dev)} clips of {len(counts)} source(s) have no EER; "
+            "it takes two sources, and two clips of one of them"
+        )
+
+
+def make_sampler(recipe: Recipe, manifest: Manifest) -> RandomBatches | BalancedBatches:
+    """The sampler that the recipe names, over the utterances of `manifest`.
+
+    Raises:
+        RecipeError: the data cannot fill its batches.
+    """
+    choice, sources = recipe.sampler, [u.source for u in manifest]
+    if choice.name == "random":
+        return RandomBatches(sources, choice.batch_size, recipe.seed)
+    return BalancedBatches(
+        sources, choice.sources_per_batch, choice.utterances_per_source, recipe.seed, choice.max_per_source
+    )
+
+
+def check_loss_fits_sampler(recipe: Recipe) -> None:
+    """Refuse a loss that needs several utterances of a source in batches that do not promise them.
+
+    Raises:
+        RecipeError: it does.
+    """
+    needed = getattr(find("losses", recipe.loss.name), "utterances_per_source", 1)
+    given = recipe.sampler.utterances_per_source if recipe.sampler.name == "balanced" else 1
+    if given < needed:
+        raise RecipeError(
+            f"loss {recipe.loss.name!r} needs {needed} utterances of each source in a batch: "
+            f"set [sampler] name = 'balanced' and utterances_per_source = {needed} or more"
+        )
