@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
 from synthprint.recipes import BackboneChoice, Crop, LossChoice, Recipe, SamplerChoice, Schedule
 from synthprint.types import Manifest, Utterance
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the work is tiny: more threads would only wait for each other
 
 TINY_RECIPE = Recipe(
     backbone=BackboneChoice("thin_resnet", 8, {"widths": [4, 8, 8, 16], "blocks": [1, 1, 1, 1], "stem_stride": [2, 2]}),

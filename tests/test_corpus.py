@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -246,3 +247,34 @@ def test_real_synthesizers_build_a_whole_corpus(tmp_path: Path) -> None:
     assert len(parts) == 9
     assert all(1.0 < (u.duration_s or 0) < 8.0 for u in built.manifest)
     assert all(len(s) == 1 for s in splits_of([(u.text_id or "", u.split or "") for u in built.manifest]).values())
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_command_line_shows_what_was_built(
+    sentences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from synthprint.cli import corpus
+
+    (tmp_path / "more.csv").write_text(sentences.read_text() + "en,x,Some unsayable thing.\n")
+    corpus.build(tmp_path / "c", clips=100, texts=tmp_path / "more.csv", languages="en,de, fi")
+    shown = capsys.readouterr().out
+    assert "unseen" in shown
+    assert "× tone/a: cannot say that" in shown
+    corpus.build(tmp_path / "c", clips=100, texts=tmp_path / "more.csv", languages="en,de,fi", as_json=True)
+    summary = json.loads(capsys.readouterr().out)
+    assert (
+        sum(part["clips"] for part in summary["parts"]) == summary["clips"] == len(Manifest.load(summary["manifest"]))
+    )
+    assert summary["sources"] == 7
+    assert summary["failures"] > 0
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_command_line_shows_the_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    from synthprint.cli import corpus
+
+    corpus.engines()
+    assert "7 of 7 systems are installed." in capsys.readouterr().out
+    corpus.engines(as_json=True)
+    listed = json.loads(capsys.readouterr().out)["systems"]
+    assert {entry["name"]: entry["installed_languages"] for entry in listed}["tone/a"] == ["en", "de", "fi", "fr", "es"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -330,7 +331,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_advice(
 def test_hardware_that_is_not_there_is_named() -> None:
     with pytest.raises(RecipeError, match="'nonsense' cannot be used here"):
         Hardware("nonsense")
-    with pytest.raises(RecipeError, match="float16.*float32, bfloat16"):
+    with pytest.raises(RecipeError, match=r"float16.*float32, bfloat16"):
         Hardware(precision="float16")
 
 
@@ -356,4 +357,4 @@ def test_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert learning_rate(schedule, 300.0) == pytest.approx(0.0, abs=1e-12)
     assert learning_rate(Schedule(warmup_epochs=0.0, peak_lr=1.0), 0.0) == 1.0
     rates = [learning_rate(schedule, epoch) for epoch in np.linspace(10, 300, 99)]
-    assert all(a > b for a, b in zip(rates, rates[1:], strict=False))
+    assert all(a > b for a, b in pairwise(rates))

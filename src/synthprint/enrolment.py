@@ -43,8 +43,33 @@ def reason_of(path: Path, reason: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class Embedded:
+    """A stream of clips by position: embeddings [D] and lengths of those that are usable, and why the others are not."""
+
+    vectors: dict[int, np.ndarray]
+    durations_s: dict[int, float]
+    failures: dict[int, str]
+
+
+def embed_stream(extractor: Extractor, waves: Iterable[np.ndarray | AudioError]) -> Embedded:
+    """Embed waves [T] at 16 kHz, or the errors met on the way to them."""
+    durations_s: dict[int, float] = {}
+
+    def numbered() -> Iterator[tuple[str, np.ndarray | AudioError]]:
+        for position, wave in enumerate(waves):
+            if not isinstance(wave, AudioError):
+                durations_s[position] = len(wave) / SAMPLE_RATE
+            yield str(position), wave
+
+    embeddings, failures = embed(extractor, numbered())
+    pairs = zip(embeddings.ids, embeddings.vectors, strict=True) if embeddings else ()
+    vectors = {int(key): vector for key, vector in pairs}
+    return Embedded(vectors, durations_s, {int(key): reason for key, reason in failures.items()})
+
+
+@dataclass(frozen=True, eq=False)
 class Enrolment:
-    """Clips ready to be enrolled, in one order; and path -> reason of those that are not usable."""
+    """Clips ready to be enrolled and their embeddings, in one order; and why others, by path or id, are not usable."""
 
     embeddings: Embeddings
     clips: list[Clip]
@@ -74,22 +99,17 @@ def from_files(
     """
     found = list(clips_in(paths))
     known = {source: Source(family, kind)}
-    durations: list[float] = []
-
-    def waves() -> Iterator[tuple[str, np.ndarray | AudioError]]:
-        for key, wave in enumerate(track(decoded([path for _, path in found]), "embedding", len(found))):
-            durations.append(0.0 if isinstance(wave, AudioError) else len(wave) / SAMPLE_RATE)
-            yield str(key), wave
-
-    embeddings, failed = embed(extractor, waves())
-    failures = {str(found[int(key)][1]): reason_of(found[int(key)][1], reason) for key, reason in failed.items()}
-    if embeddings is None:
+    embedded = embed_stream(extractor, track(decoded([path for _, path in found]), "embedding", len(found)))
+    failures = {str(found[i][1]): reason_of(found[i][1], reason) for i, reason in embedded.failures.items()}
+    if not embedded.vectors:
         path, reason = next(iter(failures.items()), (source, "no clips were given"))
         raise EmbeddingsError(f"none of {len(found)} clips can be enrolled; {path}: {reason}")
     clips = [
-        Clip(printable(name), source, files.sha256(path), durations[position])
-        for position, (name, path) in ((int(key), found[int(key)]) for key in embeddings.ids)
+        Clip(printable(found[i][0]), source, files.sha256(found[i][1]), embedded.durations_s[i])
+        for i in embedded.vectors
     ]
+    ids = tuple(map(str, embedded.vectors))  # of no account: the gallery takes those of the clips
+    embeddings = Embeddings(ids, np.stack(list(embedded.vectors.values())), extractor.digest)
     return Enrolment(embeddings, clips, known, failures)
 
 
@@ -163,9 +183,8 @@ def backend_of(gallery: Gallery, name: str) -> Backend:
 
 
 def set_threshold(
-    extractor: Extractor,
     gallery: Gallery,
-    manifest: Manifest | None = None,
+    development: Development | None = None,
     point: OperatingPoint = EQUAL_ERROR,
     backends: Sequence[str] = (),
     default: str | None = None,
@@ -173,8 +192,8 @@ def set_threshold(
     """Set the threshold and the margin of each backend, and store them in the gallery.
 
     Args:
-        manifest: development data. Clips of enrolled sources are known trials, all others unknown ones; clips that
-            are enrolled themselves are left out. What it lacks, or all without it, the enrolled clips give: see
+        development: clips that are not enrolled, see `development_of`: those of enrolled sources are known trials,
+            all others unknown ones. What it lacks, or all without it, the enrolled clips give: see
             `openset.held_out`.
         point: where the threshold is put.
         backends: names; by default all on the shelf.
@@ -187,7 +206,6 @@ def set_threshold(
         raise GalleryError(f"{gallery.folder}: nothing is enrolled; there is no threshold to set")
     names = list(backends) or shelves.names("backends")
     names += [default] if default and default not in names else []
-    development = development_of(extractor, gallery, manifest) if manifest else None
     rules = {}
     for name in names:
         known, unknown = trials(backend_of(gallery, name), gallery.vectors, gallery.owners, gallery.names, development)
@@ -201,9 +219,11 @@ def development_of(extractor: Extractor, gallery: Gallery, manifest: Manifest) -
     """The clips of a manifest that are not enrolled, embedded.
 
     Raises:
+        GalleryError: the gallery is of another extractor.
         ManifestError: all of them are enrolled.
         EmbeddingsError: none of them is usable.
     """
+    gallery.check_extractor(extractor.digest)
     enrolled = {clip.sha256 for clip in gallery.clips}
 
     def fresh(path: Path) -> bool:

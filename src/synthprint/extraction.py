@@ -26,6 +26,7 @@ from synthprint.checkpoint import Checkpoint
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, MissingDependency
 from synthprint.progress import progress
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
+from synthprint.vectors import unit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,11 +146,6 @@ def load_extractor(folder: str | Path, device: str = "cpu", threads: int | None 
     return OnnxExtractor(checkpoint, threads) if device == "cpu" else TorchExtractor.load(checkpoint, device)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [..., D], L2-normalised; a zero vector stays zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
 @dataclass(frozen=True, eq=False)
 class Covered:
     """The windows of one utterance: W views [T] and where they start, in seconds."""
@@ -188,7 +184,8 @@ def embed_wave(extractor: Extractor, wave: np.ndarray, path: str | Path = "clip"
 
 def pooled(vectors: np.ndarray) -> np.ndarray:
     """Embeddings of windows [W, D] -> the L2-normalised mean [D]."""
-    return unit(vectors.mean(axis=0, dtype=np.float64)).astype(np.float32)
+    mean: np.ndarray = unit(vectors.mean(axis=0, dtype=np.float64)[None])[0]
+    return mean
 
 
 def embed(
@@ -288,6 +285,8 @@ def embed_manifest(
             pieces += [done[0]] if done[0] else []
             failures |= done[1]
     if not pieces:
+        for file in parts.glob(f"{tag}-*") if parts else ():  # the job has ended: the next one starts afresh
+            file.unlink()
         key, reason = next(iter(failures.items()))
         raise EmbeddingsError(f"{manifest.name}: none of {len(manifest)} clips could be embedded; {key}: {reason}")
     return concatenate(pieces), failures

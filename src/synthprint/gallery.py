@@ -175,6 +175,8 @@ class Gallery:
                 another source.
         """
         self.check_extractor(embeddings.extractor)
+        if len(embeddings) != len(clips):
+            raise GalleryError(f"{self.folder}: {len(clips)} clips need as many embeddings, not {len(embeddings)}")
         with self._changing():
             if len(self.vectors) and embeddings.dim != self.vectors.shape[1]:
                 raise GalleryError(

@@ -179,7 +179,9 @@ def held_out(
     labels = np.asarray(names, dtype=object)[owners]
     scores = backend.enrol(vectors, owners)(vectors)  # [S, N]
     scores[owners, clips] = -np.inf
-    unknown = identified(scores, np.full(len(clips), -1), labels, "enrolled clips, one source left out at a time")
+    left = clips if len(names) > 1 else clips[:0]
+    nobody = np.full(len(left), -1)
+    unknown = identified(scores[:, left], nobody, labels[left], "enrolled clips, one source left out at a time")
     for source in range(len(names)):
         members = np.flatnonzero(owners == source)
         for position, clip in enumerate(members if len(members) > 1 else ()):
@@ -187,12 +189,7 @@ def held_out(
             scores[source, clip] = backend.enrol(vectors[others], np.zeros(len(others), int))(vectors[[clip]])[0, 0]
     kept = np.flatnonzero(np.isfinite(scores[owners, clips]))  # not those that are alone in their source
     known = identified(scores[:, kept], owners[kept], labels[kept], "enrolled clips, one left out at a time")
-    return known, unknown if len(names) > 1 else _none(unknown)
-
-
-def _none(trials: Identified) -> Identified:
-    empty = np.zeros(0)
-    return Identified(empty, empty, empty.astype(bool), [], trials.data)
+    return known, unknown
 
 
 def rule(known: Identified, unknown: Identified, point: OperatingPoint, enrolled: int) -> Rule:

@@ -10,7 +10,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, int32, intp, njit, uint32
+
+from synthprint.errors import MissingDependency
+
+try:
+    from numba import float32, int32, intp, njit, uint32
+except ModuleNotFoundError as error:
+    raise MissingDependency.extra("numba", "evaluate") from error
 
 N_COLUMNS = 256  # of a block: its vectors stay in the L2 cache while all rows pass by
 TARGET, NONTARGET = 0, 1
@@ -56,7 +62,7 @@ class Windows(NamedTuple):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def score_rows(rows, first, block, scores):  # type: ignore[no-untyped-def]  # pragma: no cover
+def score_rows(rows, first, block, scores):  # type: ignore[no-untyped-def]
     """Cosines of rows `first` ... `first` + 3 with the columns of `block` [D, N_COLUMNS]: into `scores` [4, ...]."""
     columns = block.shape[1]
     s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]
@@ -77,12 +83,21 @@ def score_rows(rows, first, block, scores):  # type: ignore[no-untyped-def]  # p
             s3[j] = s3[j] + d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
+@njit(nogil=True, cache=True)
+def score_block(rows, first, blocks, scores):  # type: ignore[no-untyped-def]
+    """Cosines of the rows from `first` with the columns of all `blocks`: into `scores` [R, N'], R a multiple of 4."""
+    for b in range(blocks.shape[0]):
+        for four in range(0, scores.shape[0], 4):
+            columns = scores[four : four + 4, b * N_COLUMNS : (b + 1) * N_COLUMNS]
+            score_rows(rows, first + four, blocks[b], columns)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def count_block(block, first, last, layout, windows, everything, coarse, fine):  # type: ignore[no-untyped-def]  # pragma: no cover
+def count_block(block, first, last, layout, windows, everything, coarse, fine):  # type: ignore[no-untyped-def]
     """Count the pairs of the utterances `first` ... `last` - 1, the columns of `block`, with all before them.
 
     Args:
-        everything: whether to count into `coarse`; otherwise only pairs that a window looks for are visited.
+        everything: visit all pairs; otherwise only those of cells that a window looks for, and `coarse` is partial.
         coarse: [2, C, bins] int64, number of target and nontarget trials in each bin of each curve; `BALANCED` is
             left out. Added to.
         fine: [2, counters] int64, the same for the windows, weighted for `BALANCED`. Added to.
@@ -90,20 +105,19 @@ def count_block(block, first, last, layout, windows, everything, coarse, fine): 
     rows, starts, n_bins = layout.rows, layout.starts, coarse.shape[2]
     cell = np.searchsorted(starts, first, "right") - 1  # of the first column
     n_cells = np.searchsorted(starts, last, "left") - cell
-    counts = np.zeros((n_cells if everything else 0, 2, n_bins), np.uint32)
     many, sought = np.zeros(n_cells, np.bool_), np.zeros(n_cells, np.bool_)
-    wanted = np.zeros((n_cells, n_bins), np.bool_)
+    counts, wanted = np.zeros((n_cells, n_bins), np.uint32), np.zeros((n_cells, n_bins), np.bool_)
     scores, bins = np.empty((4, block.shape[1]), np.float32), np.empty(block.shape[1], np.int32)
-    hits = np.empty(block.shape[1] + 1, np.uint32)
+    bits, hits = scores.view(np.uint32), np.empty(block.shape[1], np.uint32)
     p, end_of_p, active = -1, 0, False
     for four in range(0, last, 4):
         scored = False
         for i in range(four, min(four + 4, last)):
             if i == end_of_p:
-                if everything:
-                    _collect(p, cell, many, counts, layout, coarse)
+                _collect(p, cell, many, counts, layout, coarse)
                 p, end_of_p = p + 1, starts[p + 2]
-                active = _prepare(p, cell, first, last, layout, windows, many, sought, wanted) or everything
+                _prepare(p, cell, first, last, layout, windows, many, sought, wanted)
+                active = everything or bool(sought.any())
             if not active:
                 continue
             if not scored:
@@ -112,69 +126,65 @@ def count_block(block, first, last, layout, windows, everything, coarse, fine): 
             _to_bins(scores, i - four, n_bins, bins)
             for c in range(n_cells):
                 start, end = max(starts[cell + c], first, i + 1) - first, min(starts[cell + c + 1], last) - first
-                if start >= end:
+                if start >= end or not (everything or sought[c]):
                     continue
-                if everything:
-                    if many[c]:
-                        _count_many(bins, start, end, counts, c)
-                    else:
-                        _count_few(bins, start, end, p, cell + c, layout, coarse)
-                if sought[c]:
-                    n = _find(bins, scores, i - four, start, end, wanted, c, hits)
-                    if n:
-                        _look(hits[:n], p, cell + c, layout, windows, fine)
-    if everything:
-        _collect(p, cell, many, counts, layout, coarse)
+                if many[c]:
+                    n = _count_many(bins, bits, i - four, start, end, counts, wanted, c, hits)
+                else:
+                    n = _count_few(bins, bits, i - four, start, end, p, cell + c, layout, coarse, hits)
+                if sought[c] and n > 0:
+                    _look(hits[:n], p, cell + c, layout, windows, fine)
+    _collect(p, cell, many, counts, layout, coarse)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _prepare(p, cell, first, last, layout, windows, many, sought, wanted):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Decide what is done with the pairs of cell `p` and each cell of the block; whether a window looks for any."""
+def _prepare(p, cell, first, last, layout, windows, many, sought, wanted):  # type: ignore[no-untyped-def]
+    """For cell `p` and each cell of the block: are there many pairs, is any sought, and in which bins."""
     starts, n_bins = layout.starts, wanted.shape[1]
     for c in range(len(many)):
         q = cell + c
         many[c] = (starts[p + 1] - starts[p]) * (min(starts[q + 1], last) - max(starts[q], first)) >= n_bins
-        curves = _curves(p, q, layout)
-        sought[c] = False
-        for curve in curves:
-            sought[c] |= curve >= 0 and windows.size[curve] > 0
-        if sought[c]:
+        if many[c]:
             wanted[c] = False
-            for curve in curves:
-                if curve >= 0 and windows.size[curve] > 0:
+        sought[c] = False
+        for curve in _curves(p, q, layout):
+            if curve >= 0 and windows.size[curve] > 0:
+                sought[c] = True
+                if many[c]:
                     wanted[c, windows.first_bin[curve] : windows.last_bin[curve] + 1] = True
-    return sought.any()
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _curves(p, q, layout):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """The curves that a pair of cells counts towards; -1 for none."""
+def _curves(p, q, layout):  # type: ignore[no-untyped-def]
+    """The curves that the pairs of two cells count towards; -1 for none."""
     quadrant = layout.quadrant_curve[p] if layout.quadrant_curve[p] == layout.quadrant_curve[q] else -1
     other = layout.source_curve[q] if layout.source[q] != layout.source[p] else -1
     return POOLED, BALANCED, quadrant, layout.source_curve[p], other
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _to_bins(scores, row, n_bins, bins):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """The bin of each score, of `n_bins` equal ones over -1 ... 1: see `bin_of` in pairs.py, which does the same."""
+def _to_bins(scores, row, n_bins, bins):  # type: ignore[no-untyped-def]
+    """The bin of each score, of `n_bins` equal ones over -1 ... 1: the same as `bin_of` in pairs.py."""
     one, scale, top = float32(1), float32(n_bins // 2), float32(n_bins - 1)
     for j in range(scores.shape[1]):
         bins[j] = int32(max(float32(0), min(top, (scores[row, j] + one) * scale)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _count_many(bins, start, end, counts, c):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count into a small histogram that stays in the L1 cache: into two, as an increment waits for the one before."""
-    half = (end - start) // 2
-    for j in range(start, start + half):
-        counts[c, 0, uint32(bins[j])] += uint32(1)
-        counts[c, 1, uint32(bins[j + half])] += uint32(1)
-    if (end - start) % 2:
-        counts[c, 0, uint32(bins[end - 1])] += uint32(1)
+def _count_many(bins, bits, row, start, end, counts, wanted, c, hits):  # type: ignore[no-untyped-def]
+    """Count into a small histogram, which stays in the L1 cache; list the scores in wanted bins. The hot loop."""
+    n = uint32(0)
+    for j in range(start, end):
+        b = uint32(bins[j])  # unsigned: numba need not look for negative indices
+        counts[c, b] += uint32(1)
+        if wanted[c, b]:
+            hits[n] = bits[row, j]
+            n += uint32(1)
+    return n
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _collect(p, cell, many, counts, layout, coarse):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _collect(p, cell, many, counts, layout, coarse):  # type: ignore[no-untyped-def]
     """Add the small histograms of cell `p` to the curves, and clear them."""
     for c in range(len(many)):
         if many[c]:
@@ -182,37 +192,26 @@ def _collect(p, cell, many, counts, layout, coarse):  # type: ignore[no-untyped-
             for curve in _curves(p, cell + c, layout):
                 if curve >= 0 and curve != BALANCED:
                     for b in range(coarse.shape[2]):
-                        coarse[kind, curve, b] += counts[c, 0, b] + counts[c, 1, b]
+                        coarse[kind, curve, b] += counts[c, b]
             counts[c] = 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _count_few(bins, start, end, p, q, layout, coarse):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count straight into the curves."""
+def _count_few(bins, bits, row, start, end, p, q, layout, coarse, hits):  # type: ignore[no-untyped-def]
+    """Count straight into the curves; list all scores."""
     kind = TARGET if layout.source[p] == layout.source[q] else NONTARGET
     for curve in _curves(p, q, layout):
         if curve >= 0 and curve != BALANCED:
             for j in range(start, end):
                 coarse[kind, curve, uint32(bins[j])] += 1
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _find(bins, scores, row, start, end, wanted, c, hits):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """List the keys of the scores that are in a wanted bin."""
-    bits, n = scores.view(np.uint32), 0
     for j in range(start, end):
-        if wanted[c, uint32(bins[j])]:
-            hits[n] = bits[row, j]
-            n += 1
-    for hit in range(n):
-        bit = hits[hit] if hits[hit] != uint32(0x80000000) else uint32(0)  # -0.0 is 0.0
-        hits[hit] = uint32(~bit) if bit >> uint32(31) else uint32(bit | uint32(0x80000000))
-    return n
+        hits[j - start] = bits[row, j]
+    return uint32(end - start)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _look(keys, p, q, layout, windows, fine):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count keys in the windows that hold them."""
+def _look(hits, p, q, layout, windows, fine):  # type: ignore[no-untyped-def]
+    """Count scores, given as their bits, in the windows that hold them."""
     kind = TARGET if layout.source[p] == layout.source[q] else NONTARGET
     for curve in _curves(p, q, layout):
         if curve < 0 or windows.size[curve] == 0:
@@ -224,7 +223,15 @@ def _look(keys, p, q, layout, windows, fine):  # type: ignore[no-untyped-def]  #
             else:
                 weight = layout.nontarget_weight[p] + layout.nontarget_weight[q]
         low, size, shift, offset = windows.low[curve], windows.size[curve], windows.shift[curve], windows.offset[curve]
-        for key in keys:
-            above = uint32(key - low)
+        for bit in hits:
+            above = uint32(_key(bit) - low)
             if above < size:
                 fine[kind, offset + intp(above >> shift)] += weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _key(bits):  # type: ignore[no-untyped-def]
+    """A number that rises with the float32 that has these bits; the same for 0.0 and -0.0."""
+    if bits >> uint32(31):
+        return uint32(~bits) if bits != uint32(0x80000000) else uint32(0x80000000)
+    return uint32(bits | uint32(0x80000000))

@@ -11,9 +11,9 @@ import numpy as np
 
 from synthprint import audio, openset, shelves
 from synthprint.audio import SAMPLE_RATE, decoded
-from synthprint.enrolment import backend_of, from_files, reason_of
+from synthprint.enrolment import backend_of, embed_stream, from_files, reason_of
 from synthprint.errors import AudioError, GalleryError
-from synthprint.extraction import Extractor, embed, embed_wave, load_extractor
+from synthprint.extraction import Extractor, embed_wave, load_extractor
 from synthprint.gallery import Enrolled, Gallery
 from synthprint.openset import Rule
 from synthprint.shelves import SourceScorer
@@ -22,6 +22,7 @@ from synthprint.traces import Candidate, Comparison, Failure, Neighbour, Trace
 from synthprint.vectors import cosines, unit
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
+SAME_RECORDING = 1 - 1e-6  # a cosine above this is not reached by another recording
 
 
 class Tracer:
@@ -90,8 +91,9 @@ class Tracer:
             GalleryError: nothing is enrolled.
         """
         wave = np.asarray(wave)
-        if wave.ndim not in (1, 2) or wave.dtype.kind != "f" or sample_rate < 1:
-            raise AudioError(name, "samples must be floating point [T] or [T, channels], with a positive sample rate")
+        if wave.ndim not in (1, 2) or wave.dtype.kind != "f" or not audio.RATES[0] <= sample_rate <= audio.RATES[1]:
+            found = f"{wave.dtype} {list(wave.shape)} at {sample_rate} Hz"
+            raise AudioError(name, f"{found} will not do; wanted are floating point samples [T] or [T, channels]")
         mono = wave.mean(axis=1) if wave.ndim == 2 else wave
         return self._trace(audio.checked(audio.resample(mono, sample_rate), name), name)
 
@@ -128,37 +130,45 @@ class Tracer:
         order = np.argsort(-scores, kind="stable")
         best = float(scores[order[0]])
         rule = self.rule
-        unknown = best < rule.threshold if rule else None
+        unknown = rule is not None and best < rule.threshold
         margin = rule.margin if rule else openset.DEFAULT_MARGIN
-        names, sources = self.gallery.names, self.gallery.index.sources
-        close = [names[i] for i in order if best - float(scores[i]) < margin] if not unknown else []
-        families = {sources[name].family for name in close or [names[order[0]]]}
+        ranked = [self._candidate(i, float(scores[i])) for i in order]
+        rivals = [c for c in ranked[1:] if best - c.score < margin] if not unknown else []
         similar = self._clips @ unit(vector[None])[0]  # [N]
         nearest = np.argsort(-similar, kind="stable")[: self.nearest]
         return Trace(
             path=path,
-            source=None if unknown else names[order[0]],
+            source=None if unknown else ranked[0].source,
             unknown=unknown,
-            family=families.pop() if len(families) == 1 and not unknown else None,
-            rivals=tuple(close[1:]),
-            candidates=tuple(
-                Candidate(names[i], sources[names[i]].family, sources[names[i]].kind, float(scores[i]))
-                for i in order[: self.top]
-            ),
+            family=None if unknown else ranked[0].family,
+            rivals=tuple(rivals),
+            candidates=tuple(ranked[: self.top]),
             nearest=tuple(
                 Neighbour(self.gallery.clips[i].source, self.gallery.clips[i].id, float(similar[i])) for i in nearest
             ),
             threshold=rule.threshold if rule else None,
             backend=self.backend,
-            enrolled=len(names),
+            enrolled=len(ranked),
             duration_s=duration_s,
-            warnings=short(self.extractor, duration_s) + (() if rule else (self.no_threshold,)),
+            warnings=(*short(self.extractor, duration_s), *self.doubts, *self._same_recording(similar)),
         )
 
     @property
     def rule(self) -> Rule | None:
         """The threshold and margin in use, and what they did on development data; None where none is set."""
         return self.gallery.setting(self.backend).rule
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What makes every answer of this gallery less sure, in words."""
+        rule, now = self.rule, len(self.gallery.names)
+        if rule is None:
+            return (
+                f"no threshold is set for {self.backend}, so nothing is unknown: see 'synthprint gallery threshold'",
+            )
+        if not now / 2 <= rule.enrolled <= 2 * now:
+            return (f"the threshold was measured with {rule.enrolled} sources; now {now} are enrolled: set it anew",)
+        return ()
 
     def enrol(
         self,
@@ -196,26 +206,23 @@ class Tracer:
     def _trace_batch(
         self, paths: Sequence[Path], waves: Iterable[np.ndarray | AudioError]
     ) -> Iterator[Trace | Failure]:
-        durations: dict[str, float] = {}
-
-        def numbered() -> Iterator[tuple[str, np.ndarray | AudioError]]:
-            for number, wave in enumerate(waves):
-                durations[str(number)] = 0.0 if isinstance(wave, AudioError) else len(wave) / SAMPLE_RATE
-                yield str(number), wave
-
-        embeddings, failures = embed(self.extractor, numbered())
-        vectors = dict(zip(embeddings.ids, embeddings.vectors, strict=True)) if embeddings else {}
-        for number, path in enumerate(paths):
-            key = str(number)
-            if key in vectors:
-                yield self.answer(vectors[key], str(path), durations[key])
+        embedded = embed_stream(self.extractor, waves)
+        for position, path in enumerate(paths):
+            if position in embedded.failures:
+                yield Failure(str(path), reason_of(path, embedded.failures[position]))
             else:
-                yield Failure(str(path), reason_of(path, failures[key]))
+                yield self.answer(embedded.vectors[position], str(path), embedded.durations_s[position])
 
-    @property
-    def no_threshold(self) -> str:
-        """The warning that nothing is answered as unknown."""
-        return f"no threshold is set for backend {self.backend}, so none is unknown: see 'synthprint gallery threshold'"
+    def _candidate(self, position: int, score: float) -> Candidate:
+        name = self.gallery.names[position]
+        source = self.gallery.index.sources[name]
+        return Candidate(name, source.family, source.kind, score)
+
+    def _same_recording(self, similar: np.ndarray) -> Iterator[str]:
+        nearest = similar.argmax()
+        if similar[nearest] > SAME_RECORDING:
+            clip = self.gallery.clips[nearest]
+            yield f"may be the recording that is enrolled as {clip.id} of {clip.source}"
 
 
 def compare(extractor: Extractor, a: str | Path, b: str | Path) -> Comparison:

@@ -35,9 +35,9 @@ class Trace:
     Attributes:
         path: the clip.
         source: the enrolled source with the best score; None when unknown.
-        unknown: whether no enrolled source reaches the threshold; None where no threshold is set.
-        family: of the source, and of all its `rivals`; None where they differ, or when unknown.
-        rivals: further sources within the margin of the best: too close to tell from it.
+        unknown: whether no enrolled source reaches the threshold; never, where none is set.
+        family: of the source; None when unknown.
+        rivals: further sources within the margin of the best: too close to tell from it, ranked.
         candidates: the best sources, ranked.
         nearest: the most similar enrolled clips, ranked.
         threshold: the score that a named source must reach; None where none is set.
@@ -49,9 +49,9 @@ class Trace:
 
     path: str
     source: str | None
-    unknown: bool | None
+    unknown: bool
     family: str | None
-    rivals: tuple[str, ...]
+    rivals: tuple[Candidate, ...]
     candidates: tuple[Candidate, ...]
     nearest: tuple[Neighbour, ...]
     threshold: float | None
@@ -71,13 +71,19 @@ class Trace:
         return self.candidates[0].score
 
     @property
+    def common_family(self) -> str | None:
+        """The family of the source and all its rivals; None where they differ or it is not known."""
+        return self.family if all(rival.family == self.family for rival in self.rivals) else None
+
+    @property
     def name(self) -> str:
         """The answer in a word or two: the source, the family or the sources it may be, or "unknown"."""
         if self.source is None:
             return "unknown"
-        if self.rivals:
-            return f"family {self.family}" if self.family else " or ".join((self.source, *self.rivals))
-        return self.source
+        if not self.rivals:
+            return self.source
+        others = self.rivals[0].source if len(self.rivals) == 1 else f"{len(self.rivals)} others"
+        return f"family {self.common_family}" if self.common_family else f"{self.source} or {others}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -88,22 +94,19 @@ class Trace:
     def verdict(self) -> str:
         """The answer in a sentence."""
         best = self.candidates[0]
-        scores = f"score {best.score:.2f}"
-        if self.threshold is not None:
-            scores += f", threshold {self.threshold:.2f}"
+        limit = "no threshold is set" if self.threshold is None else f"threshold {self.threshold:.2f}"
+        scores = f"(score {best.score:.2f}, {limit})"
         if self.unknown:
-            among = f"none of the {self.enrolled} enrolled sources" if self.enrolled > 1 else "not the enrolled source"
-            return f"unknown: {among}; the closest is {best.source} ({scores})"
+            return f"unknown: none of the {self.enrolled} enrolled sources; the closest is {best.source} {scores}"
         if self.rivals:
-            names = _listed((best.source, *self.rivals))
-            what = f"family {self.family}" if self.family else "of different families, or none is known"
-            return f"{names} are too close to tell apart: {what} ({scores})"
+            names = _listed([best.source, *(rival.source for rival in self.rivals)])
+            what = f"family {self.common_family}" if self.common_family else "they are of different families"
+            return f"{names} are too close to tell apart: {what} {scores}"
+        if self.threshold is None:
+            return f"{best.source}: the closest of the {self.enrolled} enrolled sources {scores}"
         if HUMAN in (best.kind, best.family):
-            what = "human speech, not a system" if self.unknown is False else "human speech is the closest"
-            return f"{best.source}: {what} ({scores})"
-        if self.unknown is None:
-            return f"{best.source} is the closest of {self.enrolled} enrolled sources ({scores}, no threshold is set)"
-        return f"{best.source}: one of the {self.enrolled} enrolled sources ({scores})"
+            return f"{best.source}: human speech, one of the {self.enrolled} enrolled sources {scores}"
+        return f"{best.source}: one of the {self.enrolled} enrolled sources {scores}"
 
 
 @dataclass(frozen=True)

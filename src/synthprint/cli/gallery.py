@@ -9,6 +9,7 @@ import typer
 
 from synthprint.cli.tables import print_table
 from synthprint.cli.trace import Model, Threads
+from synthprint.findings import counted
 
 if TYPE_CHECKING:
     from synthprint.gallery import Enrolled, Gallery
@@ -59,7 +60,7 @@ def enrol(
     with opened(folder, extractor.digest, gallery_folder(start_from) if start_from else None) as chosen:
         enrolled = from_files(extractor, source, clips, family, kind).into(chosen, force)
         count = chosen.clip_counts().get(source, 0)
-    _report_enrolled(enrolled, f"{source!r} has {count} clips in {folder}", as_json)
+    _report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {folder}", as_json)
 
 
 @app.command("add")
@@ -91,7 +92,7 @@ def add(
     with opened(folder, extractor.digest, gallery_folder(start_from) if start_from else None) as chosen:
         enrolled = from_manifest(extractor, manifest).into(chosen, force)
         count = len(chosen.names)
-    _report_enrolled(enrolled, f"{count} sources in {folder}", as_json)
+    _report_enrolled(enrolled, f"{counted(count, 'source')} in {folder}", as_json)
 
 
 @app.command("list")
@@ -144,7 +145,7 @@ def show(
             "rules": {name: asdict(rule) for name, rule in rules.items()},
         })  # fmt: skip
         return
-    typer.echo(f"{opened.folder}: {len(opened.clips)} clips of {len(opened.names)} sources")
+    typer.echo(f"{opened.folder}: {counted(len(opened.clips), 'clip')} of {counted(len(opened.names), 'source')}")
     typer.echo(f"extractor {opened.index.extractor[:12]}")
     _show_rules(opened)
 
@@ -160,7 +161,7 @@ def remove(
 
     opened = Gallery.load(own_gallery_folder(gallery))
     for source in sources:
-        typer.echo(f"{source!r}: removed, with {opened.remove(source)} clips")
+        typer.echo(f"{source!r}: removed, with {counted(opened.remove(source), 'clip')}")
 
 
 @app.command()
@@ -177,7 +178,9 @@ def merge(
     opened = Gallery.load(own_gallery_folder(gallery))
     for other in others:
         enrolled = opened.merge(Gallery.load(gallery_folder(other)), force)
-        _report_enrolled(enrolled, f"{other} merged; {len(opened.names)} sources in {opened.folder}", as_json)
+        _report_enrolled(
+            enrolled, f"{other} merged; {counted(len(opened.names), 'source')} in {opened.folder}", as_json
+        )
 
 
 @app.command()
@@ -206,16 +209,18 @@ def threshold(
     """
     from dataclasses import asdict
 
-    from synthprint.enrolment import set_threshold
+    from synthprint.enrolment import development_of, set_threshold
     from synthprint.extraction import load_extractor
     from synthprint.gallery import Gallery
     from synthprint.shipped import model_folder, own_gallery_folder
 
     point = _operating_point(false_rejection, false_acceptance)
     opened = Gallery.load(own_gallery_folder(gallery))
-    manifest = None if data is None else _manifest(data, protocol, split, "dev")
-    extractor = load_extractor(model_folder(model), threads=threads)
-    rules = set_threshold(extractor, opened, manifest, point, default=backend)
+    development = None
+    if data is not None:
+        manifest = _manifest(data, protocol, split, "dev")
+        development = development_of(load_extractor(model_folder(model), threads=threads), opened, manifest)
+    rules = set_threshold(opened, development, point, default=backend)
     if as_json:
         _print_json({name: asdict(rule) for name, rule in rules.items()})
         return
@@ -276,9 +281,9 @@ def _in_words(rule: Rule) -> str:
         f"threshold {rule.threshold:.3f} ({rule.operating_point})\n"
         f"  enrolled sources: {rule.false_rejection:.1%} of their clips are answered 'unknown', "
         f"{rule.accuracy:.1%} score best with the right source\n"
-        f"    ({known.clips} clips of {known.sources} sources: {known.data})\n"
+        f"    ({counted(known.clips, 'clip')} of {counted(known.sources, 'source')}: {known.data})\n"
         f"  other sources: {rule.false_acceptance:.1%} of their clips are given a source\n"
-        f"    ({unknown.clips} clips of {unknown.sources} sources: {unknown.data})\n"
+        f"    ({counted(unknown.clips, 'clip')} of {counted(unknown.sources, 'source')}: {unknown.data})\n"
         f"  margin {rule.margin:.3f}: {rule.ambiguous:.1%} of the named clips have a second source within it; "
         f"{rule.wrong:.1%} of the others are given a wrong one"
     )
@@ -290,7 +295,7 @@ def _report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
         _print_json({"added": enrolled.added, "already": enrolled.already, "failures": failures})
     else:
         already = f", {len(enrolled.already)} there already" if enrolled.already else ""
-        typer.echo(f"{len(enrolled.added)} clips added{already}; {summary}")
+        typer.echo(f"{counted(len(enrolled.added), 'clip')} added{already}; {summary}")
         for path, reason in enrolled.failures.items():
             typer.echo(f"left out: {path}: {reason}", err=True)
     if enrolled.failures:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthprint.cli.tables import print_table
+from synthprint.findings import counted
 
 if TYPE_CHECKING:
     from synthprint.tracer import Tracer
@@ -50,7 +51,7 @@ def trace(
     else:
         failures = _print_lines(answers, tracer)
     if failures and not as_json:
-        typer.echo(f"{len(failures)} of {len(paths)} clips could not be traced:", err=True)
+        typer.echo(f"{len(failures)} of {counted(len(paths), 'clip')} could not be traced:", err=True)
         for failure in failures:
             typer.echo(f"  {_shown(failure.path)}: {failure.error}", err=True)
     if failures:
@@ -96,8 +97,7 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
     from synthprint.traces import Failure
 
     width = min(max([7, *map(len, tracer.gallery.names)]), WIDEST_NAME)
-    if not tracer.rule:
-        _print_notes([tracer.no_threshold])
+    _print_notes(tracer.doubts)
     failures = []
     for answer in answers:
         if isinstance(answer, Failure):
@@ -117,7 +117,7 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
     if isinstance(answer, Failure):
         return [answer]
     duration = f"  {answer.duration_s:.1f} s" if answer.duration_s is not None else ""
-    typer.echo(f"{_shown(answer.path)}{duration}\n{answer.verdict()}\n")
+    typer.echo(f"{_shown(answer.path)}{duration}\n{answer.verdict()}")
     rows = [(c.source, c.family or "", f"{c.score:.3f}") for c in answer.candidates]
     print_table(("enrolled source", "family", "score"), rows, numbers=("score",))
     if answer.nearest:

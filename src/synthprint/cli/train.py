@@ -1,0 +1,101 @@
+"""`synthprint train` and `synthprint embed`: recipe and corpus to extractor, extractor and corpus to embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FAILURES_SHOWN = 20
+
+Data = Annotated[Path, typer.Option("--data", help="A .csv, .jsonl or .parquet manifest, or a data set's folder.")]
+Protocol = Annotated[str | None, typer.Option(help="How to read the folder; by default found out.")]
+Pack = Annotated[Path | None, typer.Option("--pack", help="Where decoded audio is kept (train: in the cache).")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps …")]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that comes with synthprint.")],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; an unfinished run in it goes on.")],
+    protocol: Protocol = None,
+    pack: Pack = None,
+    device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    compile: Annotated[bool, typer.Option("--compile", help="Run the backbone through torch.compile.")] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's; warm-up and evaluations keep their share.")
+    ] = None,
+    dim: Annotated[int | None, typer.Option(min=1, help="Size of an embedding, instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's.")] = None,
+) -> None:
+    """Train an extractor. Exits with 1 if it is trained but some clips could not be read."""
+    import json
+    from dataclasses import replace
+
+    from synthprint.errors import MissingDependency
+    from synthprint.manifests import open_manifest
+    from synthprint.recipes import Recipe
+
+    chosen = Recipe.load(recipe)
+    chosen = chosen.shortened(epochs) if epochs else chosen
+    chosen = replace(chosen, backbone=replace(chosen.backbone, dim=dim)) if dim else chosen
+    chosen = chosen if seed is None else replace(chosen, seed=seed)
+    manifest = open_manifest(data, protocol)
+    try:
+        from synthprint import training
+    except ModuleNotFoundError as error:
+        raise MissingDependency.extra(error.name or "torch", "train") from error
+    hardware = training.Hardware(device, precision, compile)
+    checkpoint = training.train(chosen, manifest, out, pack_folder=pack, hardware=hardware)
+    results = checkpoint.results
+    typer.echo(f"checkpoint  {checkpoint.folder}")
+    typer.echo(
+        f"dev EER     {100 * results['best_dev_eer']:.2f} % "
+        f"(epoch {results['epoch']} of {chosen.schedule.epochs}, {results['dev_utterances']} clips)"
+    )
+    _report(json.loads((out / "unreadable.json").read_text(encoding="utf-8")), len(manifest))
+
+
+def embed(
+    model: Annotated[str, typer.Argument(help='A checkpoint or run folder, or "default".')],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="The embeddings file to write (.safetensors).")],
+    split: Annotated[str | None, typer.Option(help="Only train, dev or test.")] = None,
+    windows: Annotated[bool, typer.Option("--windows", help="Keep the embedding of each window too.")] = False,
+    protocol: Protocol = None,
+    pack: Pack = None,
+    device: Device = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on a CPU (default: one per core).")] = None,
+) -> None:
+    """Embed every clip of a corpus; an interrupted job goes on. Exits with 1 if some clips could not be embedded."""
+    import shutil
+
+    from synthprint import extraction, packing
+    from synthprint.manifests import open_manifest
+    from synthprint.shipped import model_folder
+
+    extractor = extraction.load_extractor(model_folder(model), device, threads)
+    manifest = open_manifest(data, protocol)
+    manifest = manifest if split is None else manifest.split(split)
+    packed = None if pack is None else packing.pack(manifest, pack)
+    parts = out.with_name(f".{out.name}.parts")
+    embeddings, failures = extraction.embed_manifest(extractor, manifest, windows, packed, parts)
+    embeddings.save(out)
+    shutil.rmtree(parts)
+    typer.echo(f"{out}: {len(embeddings)} embeddings of {embeddings.dim} dimensions")
+    _report(failures, len(manifest))
+
+
+def _report(failures: Mapping[str, str], total: int) -> None:
+    """List on stderr what failed, and exit with 1 if anything did."""
+    if not failures:
+        return
+    typer.echo(f"{len(failures)} of {total} clips failed:", err=True)
+    for name, reason in list(failures.items())[:FAILURES_SHOWN]:
+        typer.echo(f"  {name}: {reason}", err=True)
+    if len(failures) > FAILURES_SHOWN:
+        typer.echo(f"  … and {len(failures) - FAILURES_SHOWN} more", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,309 @@
+"""`synthprint trace`, `compare`, `enrol` and `gallery …`, from good and from bad files to exit status and output."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from conftest import tone
+from synthprint.audio import SAMPLE_RATE
+from synthprint.checkpoint import Checkpoint
+from synthprint.cli import app
+from synthprint.errors import EmbeddingsError, GalleryError, ManifestError
+from synthprint.types import Manifest
+
+
+class Synthprint:
+    """The command line with a model, in a folder of its own."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    def run(self, *words: object, status: int = 0) -> Result:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        return result
+
+    def json(self, *words: object, status: int = 0) -> Any:
+        return json.loads(self.run(*words, "--json", status=status).stdout)
+
+    def trace(self, *words: object, status: int = 0) -> list[dict[str, Any]]:
+        result = self.run("trace", *words, "--model", self.model, "--json", status=status)
+        assert result.stderr == ""
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def cli(tiny_checkpoint: Checkpoint) -> Synthprint:
+    return Synthprint(tiny_checkpoint.folder)
+
+
+@pytest.fixture(scope="module")
+def gallery(cli: Synthprint, tiny_corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of the tiny corpus' train split, with thresholds set on its dev split."""
+    folder = tmp_path_factory.mktemp("cli") / "gallery"
+    manifest = tiny_corpus.root / "manifest.csv"
+    tiny_corpus.save(manifest)
+    cli.run("gallery", "add", folder, manifest, "--split", "train", "--model", cli.model)
+    cli.run("gallery", "threshold", folder, "--data", manifest, "--model", cli.model)
+    return folder
+
+
+@pytest.fixture
+def own(gallery: Path, tmp_path: Path) -> Path:
+    """A copy of the gallery that a test may change."""
+    return Path(shutil.copytree(gallery, tmp_path / "own"))
+
+
+def clip(corpus: Manifest, source: int, number: int) -> Path:
+    return corpus.root / f"source-{source}" / f"{number}.wav"
+
+
+# Files of every kind: how each is written, and what the answer is to say where it cannot be traced.
+def wav(subtype: str = "PCM_16", rate: int = SAMPLE_RATE, channels: int = 1) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        wave = np.tile(tone(1, 7, 1.0)[:, None], channels)
+        soundfile.write(path, wave, rate, subtype=subtype)
+
+    return write
+
+
+def content(data: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(data)
+
+
+def truncated(path: Path) -> None:
+    wav()(path)
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def samples(wave: np.ndarray) -> Callable[[Path], None]:
+    return lambda path: soundfile.write(path, wave, SAMPLE_RATE, subtype="FLOAT")
+
+
+GOOD: dict[str, Callable[[Path], object]] = {
+    "pcm16.wav": wav(),
+    "pcm24.wav": wav("PCM_24"),
+    "float.wav": wav("FLOAT"),
+    "8khz.wav": wav(rate=8000),
+    "48khz.wav": wav(rate=48_000),
+    "stereo.wav": wav(channels=2),
+    "six.wav": wav(channels=6),
+    "short.wav": samples(tone(1, 7, 0.1)),
+    "a.flac": lambda path: soundfile.write(path, tone(1, 7), SAMPLE_RATE),
+    "a.ogg": lambda path: soundfile.write(path, tone(1, 7), SAMPLE_RATE),
+    "a.mp3": lambda path: soundfile.write(path, tone(1, 7), SAMPLE_RATE),
+    "blank name [bold].wav": wav(),
+    "Ünïcode.wav": wav(),
+}
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing.wav": (lambda _: None, "no such file"),
+    "empty.wav": (content(b""), "empty"),
+    "text.wav": (content(b"not audio at all\n" * 99), "not audio"),
+    "noise.mp3": (content(bytes(range(256)) * 40), ""),
+    "truncated.wav": (truncated, "0.0"),
+    "silent.wav": (samples(np.zeros(SAMPLE_RATE, np.float32)), "silent"),
+    "nan.wav": (samples(np.full(SAMPLE_RATE, np.nan, np.float32)), "not numbers"),
+    "instant.wav": (samples(tone(1, 7)[:100]), "at least 0.05 s"),
+    "folder": (Path.mkdir, "holds no audio"),
+}
+
+
+def test_every_kind_of_file_is_answered(cli: Synthprint, gallery: Path, tmp_path: Path) -> None:
+    for name, write in [*GOOD.items(), *((name, write) for name, (write, _) in BAD.items())]:
+        write(tmp_path / name)
+    names = [name for pair in zip(GOOD, BAD, strict=False) for name in pair] + list(GOOD)[len(BAD) :]
+    rows = cli.trace(*(tmp_path / name for name in names), "--gallery", gallery, status=1)
+    assert [row["path"] for row in rows] == [str(tmp_path / name) for name in names]
+    answers = dict(zip(names, rows, strict=True))
+    for name in GOOD:
+        row = answers[name]
+        assert row["candidates"][0]["score"] >= row["candidates"][1]["score"]
+        assert row["unknown"] == (row["source"] is None)
+        assert "error" not in row
+    for name, (_, reason) in BAD.items():
+        assert set(answers[name]) == {"path", "error"}
+        assert reason in answers[name]["error"], name
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+def test_m4a_is_answered(cli: Synthprint, gallery: Path, tmp_path: Path) -> None:
+    wav()(tmp_path / "a.wav")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", tmp_path / "a.m4a"], check=True)
+    (row,) = cli.trace(tmp_path / "a.m4a", "-g", gallery)
+    assert row["duration_s"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_json_has_the_promised_fields(cli: Synthprint, gallery: Path, tiny_corpus: Manifest) -> None:
+    (row,) = cli.trace(clip(tiny_corpus, 2, 0), "--gallery", gallery, "--top", 2, "--nearest", 1)
+    assert row["nearest"][0]["source"] == "source-2"
+    assert row["nearest"][0]["id"] == "source-2/0.wav"
+    assert len(row["candidates"]) == 2
+    assert {"path", "source", "unknown", "family", "candidates", "nearest"} <= set(row)
+    assert {"source", "score"} <= set(row["candidates"][0])
+
+
+def test_one_clip_is_told_in_words(cli: Synthprint, gallery: Path, tiny_corpus: Manifest) -> None:
+    result = cli.run("trace", clip(tiny_corpus, 2, 0), "-g", gallery, "--model", cli.model)
+    path, verdict, *tables = result.stdout.splitlines()
+    assert path == f"{clip(tiny_corpus, 2, 0)}  0.6 s"
+    assert "threshold" in verdict
+    assert "family-0" in "".join(tables)
+    assert "source-2/0.wav" in "".join(tables)
+    assert "may be the recording that is enrolled" in result.stderr
+
+
+def test_many_clips_take_a_line_each_and_failures_come_last(
+    cli: Synthprint, gallery: Path, tiny_corpus: Manifest, tmp_path: Path
+) -> None:
+    folder = tiny_corpus.root / "source-1"
+    result = cli.run("trace", folder, tmp_path / "no[such].wav", "-g", gallery, "--model", cli.model, status=1)
+    lines = result.stdout.splitlines()
+    assert [line.split()[-1] for line in lines[:-1]] == [str(path) for path in sorted(folder.iterdir())]
+    assert lines[-1].split()[:2] == ["-", "failed"]
+    assert result.stderr.splitlines() == [
+        "1 of 9 clips could not be traced:",
+        f"  {tmp_path / 'no[such].wav'}: no such file",
+    ]
+
+
+def test_a_name_cannot_speak_to_the_terminal(cli: Synthprint, gallery: Path, tmp_path: Path) -> None:
+    wav()(tmp_path / "\x1b[31mred.wav")
+    result = cli.run(
+        "trace", tmp_path / "\x1b[31mred.wav", tmp_path / "\x1b[31m", "-g", gallery, "--model", cli.model, status=1
+    )
+    assert "\x1b" not in result.output
+    assert "\ufffd[31mred.wav" in result.stdout
+
+
+def test_backends_can_be_chosen(cli: Synthprint, gallery: Path, tiny_corpus: Manifest) -> None:
+    rows = [
+        cli.trace(clip(tiny_corpus, 2, 6), "-g", gallery, "--backend", backend)[0]
+        for backend in ("centroid", "knn", "cosine")
+    ]
+    assert len({row["candidates"][0]["score"] for row in rows}) == 3
+    assert rows[2]["candidates"][0]["score"] == pytest.approx(rows[2]["nearest"][0]["score"])
+    assert cli.trace(clip(tiny_corpus, 2, 6), "-g", gallery) == rows[:1]
+
+
+def test_compare(cli: Synthprint, tiny_corpus: Manifest) -> None:
+    a, b = clip(tiny_corpus, 0, 0), clip(tiny_corpus, 3, 0)
+    found = cli.json("compare", a, b, "--model", cli.model)
+    assert (found["a"], found["b"]) == (str(a), str(b))
+    text = cli.run("compare", a, b, "--model", cli.model).stdout
+    assert text.startswith(f"cosine similarity {found['score']:.3f}")
+
+
+def test_enrolling_makes_a_gallery_that_traces(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    mine = tmp_path / "deep" / "mine"
+    result = cli.run("enrol", mine, "one", clip(tiny_corpus, 0, 0), "--family", "f", "--model", cli.model)
+    assert result.stdout == f"1 clip added; 'one' has 1 clip in {mine}\n"
+    cli.run("enrol", mine, "three", tiny_corpus.root / "source-3", "--model", cli.model)
+    (row,) = cli.trace(clip(tiny_corpus, 0, 0), "-g", mine)
+    assert (row["source"], row["family"], row["unknown"], row["threshold"]) == ("one", "f", False, None)
+    assert any("no threshold" in warning for warning in row["warnings"])
+    assert cli.json("gallery", "list", mine) == [
+        {"source": "one", "family": "f", "kind": None, "clips": 1},
+        {"source": "three", "family": None, "kind": None, "clips": 8},
+    ]
+
+
+def test_enrolling_twice_or_under_two_names(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
+    words = ("enrol", own, "source-1", clip(tiny_corpus, 1, 0), clip(tiny_corpus, 1, 7), "--model", cli.model)
+    assert cli.json(*words) == {"added": ["7.wav"], "already": {"0.wav": "source-1/0.wav"}, "failures": []}
+    assert cli.json(*words)["added"] == []
+    other = ("enrol", own, "source-2", clip(tiny_corpus, 1, 0), "--model", cli.model)
+    with pytest.raises(GalleryError, match="--force"):
+        cli.run(*other)
+    assert cli.json(*other, "--force")["added"] == ["0.wav"]
+
+
+def test_enrolling_what_is_partly_unusable(cli: Synthprint, own: Path, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    words = ("enrol", own, "new", clip(tiny_corpus, 5, 0), tmp_path / "missing.wav", "--model", cli.model)
+    result = cli.run(*words, status=1)
+    assert result.stdout.startswith("1 clip added")
+    assert result.stderr == f"left out: {tmp_path / 'missing.wav'}: no such file\n"
+    with pytest.raises(EmbeddingsError):
+        cli.run("enrol", tmp_path / "none", "new", tmp_path / "missing.wav", "--model", cli.model)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_gallery_can_start_as_a_copy(cli: Synthprint, gallery: Path, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    new = ("enrol", tmp_path / "mine", "five", clip(tiny_corpus, 5, 0), "--model", cli.model, "--from", gallery)
+    cli.run(*new)
+    names = [row["source"] for row in cli.json("gallery", "list", tmp_path / "mine")]
+    assert names == ["five", *(f"source-{i}" for i in range(5))]
+    assert cli.json("gallery", "show", tmp_path / "mine")["rules"] == cli.json("gallery", "show", gallery)["rules"]
+    assert "now there are 6" in cli.run("gallery", "show", tmp_path / "mine").stdout
+    with pytest.raises(GalleryError, match="only a new one"):
+        cli.run(*new)
+
+
+def test_gallery_show(cli: Synthprint, gallery: Path) -> None:
+    shown = cli.json("gallery", "show", gallery)
+    assert (shown["sources"], shown["clips"], shown["backend"]) == (5, 25, "centroid")
+    assert shown["rules"]["knn"]["known"] == {
+        "clips": 15, "sources": 5, "data": "manifest.csv/dev"
+    }  # fmt: skip
+    text = cli.run("gallery", "show", gallery).stdout
+    assert f"threshold {shown['rules']['centroid']['threshold']:.3f} (equal error)" in text
+    assert "8 clips of 1 source: manifest.csv/dev" in text
+    clips = cli.json("gallery", "show", gallery, "source-3")
+    assert [row["id"] for row in clips] == [f"source-3/{i}.wav" for i in range(5)]
+    assert "source-3/4.wav" in cli.run("gallery", "show", gallery, "source-3").stdout
+    assert "family-1" in cli.run("gallery", "list", gallery).stdout
+    with pytest.raises(GalleryError, match="not enrolled"):
+        cli.run("gallery", "show", gallery, "nosuch")
+
+
+def test_gallery_remove_and_merge(cli: Synthprint, own: Path, gallery: Path) -> None:
+    result = cli.run("gallery", "remove", own, "source-0", "source-4")
+    assert result.stdout.splitlines() == ["'source-0': removed, with 5 clips", "'source-4': removed, with 5 clips"]
+    assert cli.json("gallery", "show", own)["sources"] == 3
+    merged = cli.json("gallery", "merge", own, gallery)
+    assert (len(merged["added"]), len(merged["already"])) == (10, 15)
+    assert cli.json("gallery", "list", own) == cli.json("gallery", "list", gallery)
+
+
+def test_gallery_threshold(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
+    words = ("gallery", "threshold", own)  # without data no model is needed
+    rules = cli.json(*words, "--false-acceptance", 0.1, "--backend", "knn")
+    assert all(rule["false_acceptance"] <= 0.1 for rule in rules.values())
+    assert all("left out" in rule["known"]["data"] for rule in rules.values())
+    assert cli.json("gallery", "show", own)["backend"] == "knn"
+    (row,) = cli.trace(clip(tiny_corpus, 5, 0), "-g", own)
+    assert (row["backend"], row["threshold"]) == ("knn", rules["knn"]["threshold"])
+    assert "answers by knn" in cli.run(*words).stdout
+    refused = cli.run(*words, "--false-acceptance", 0.1, "--false-rejection", 0.1, status=2)
+    assert "not both" in refused.output
+    with pytest.raises(GalleryError, match=r"0\.05 is 5 %"):
+        cli.run(*words, "--false-rejection", 5)
+    with pytest.raises(ManifestError):
+        cli.run(*words, "--data", tiny_corpus.root / "manifest.csv", "--split", "test")
+
+
+def test_gallery_add_draws_some_of_each_source(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    added = cli.json("gallery", "add", tmp_path / "g", tiny_corpus.root, "--per-source", 2, "--model", cli.model)
+    assert len(added["added"]) == 12
+    assert {row["clips"] for row in cli.json("gallery", "list", tmp_path / "g")} == {2}
+
+
+def test_an_error_is_one_line_and_exits_with_2(tmp_path: Path) -> None:
+    code = "from synthprint.cli import main; main()"
+    command = [sys.executable, "-c", code, "trace", "a.wav", "--gallery", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {tmp_path}: is no gallery")
+    assert done.stderr.count("\n") == 1

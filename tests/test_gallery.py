@@ -1,0 +1,318 @@
+"""A gallery on disk: it grows, forgets, merges, and never hands out what is damaged or half written."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from synthprint import gallery_files
+from synthprint.errors import GalleryError
+from synthprint.gallery import Enrolled, Gallery
+from synthprint.gallery_files import BackendSetting, Clip, Index, Source
+from synthprint.openset import Rule, TrialCount
+from synthprint.types import Embeddings
+
+EXTRACTOR = "e" * 64
+DIM = 4
+RULE = Rule(0.5, 0.1, "equal error", 0.1, 0.1, 0.9, 0.2, 0.01, TrialCount(9, 3, "dev"), TrialCount(8, 2, "dev"), 3)
+
+
+def vector_of(content: str) -> np.ndarray:
+    """The embedding that stands for a file with this content."""
+    return np.random.default_rng(list(content.encode())).standard_normal(DIM).astype(np.float32)
+
+
+def put(gallery: Gallery, source: str, *contents: str, family: str | None = None, force: bool = False) -> Enrolled:
+    clips = [Clip(f"{content}.wav", source, f"sha of {content}", 1.5) for content in contents]
+    vectors = np.stack([vector_of(content) for content in contents])
+    embeddings = Embeddings(tuple(map(str, range(len(clips)))), vectors, EXTRACTOR)
+    return gallery.enrol(embeddings, clips, {source: Source(family)}, force)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    """Two sources: "bark" with clips a and b, "vits" with c."""
+    made = Gallery.create(tmp_path / "gallery", EXTRACTOR)
+    put(made, "vits", "c", family="vits")
+    put(made, "bark", "a", "b")
+    return made
+
+
+def content_of(gallery: Gallery) -> dict[str, tuple[str, list[float]]]:
+    """Clip id -> source and vector, as the three arrays together say."""
+    return {
+        clip.id: (gallery.names[owner], vector.tolist())
+        for clip, vector, owner in zip(gallery.clips, gallery.vectors, gallery.owners, strict=True)
+    }
+
+
+def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery: Gallery) -> None:
+    expected = {f"{c}.wav": (s, vector_of(c).tolist()) for c, s in [("a", "bark"), ("b", "bark"), ("c", "vits")]}
+    for opened in (gallery, Gallery.load(gallery.folder)):
+        assert content_of(opened) == expected
+        assert opened.names == ("bark", "vits")
+        assert opened.clip_counts() == {"bark": 2, "vits": 1}
+        assert opened.index.sources == {"bark": Source(), "vits": Source("vits")}
+        assert opened.embeddings.extractor == EXTRACTOR
+        assert [clip.duration_s for clip in opened.clips] == [1.5] * 3
+
+
+def test_enrolling_only_adds_files(gallery: Gallery) -> None:
+    def segments() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (gallery.folder / "segments").iterdir()}
+
+    before = segments()
+    put(gallery, "bark", "d")
+    gallery.remove("vits")
+    after = segments()
+    assert len(before) == 4
+    assert before.items() < after.items()
+    assert len(after) == 6
+
+
+def test_the_same_file_is_enrolled_once(gallery: Gallery) -> None:
+    enrolled = put(gallery, "bark", "b", "d", "d")
+    assert enrolled.added == ("d.wav",)
+    assert enrolled.already == {"b.wav": "b.wav", "d.wav": "d.wav"}
+    assert gallery.clip_counts()["bark"] == 3
+    assert put(gallery, "bark", "b").added == ()
+
+
+def test_a_file_of_another_source_needs_force(gallery: Gallery) -> None:
+    with pytest.raises(GalleryError, match=r"a\.wav: the same file is 'a\.wav' of 'bark'.*--force"):
+        put(gallery, "vits", "d", "a")
+    assert gallery.clip_counts() == {"bark": 2, "vits": 1}
+    assert put(gallery, "vits", "a", force=True).added == ("a.wav (2)",)
+    assert gallery.clip_counts() == {"bark": 2, "vits": 2}
+
+
+def test_a_taken_id_gets_a_number(gallery: Gallery) -> None:
+    clip = Clip("a.wav", "vits", "another sha")
+    embeddings = Embeddings(("x",), vector_of("z")[None], EXTRACTOR)
+    assert gallery.enrol(embeddings, [clip], {}).added == ("a.wav (2)",)
+    assert len({clip.id for clip in Gallery.load(gallery.folder).clips}) == 4
+
+
+def test_a_removed_source_is_gone_and_can_come_back(gallery: Gallery) -> None:
+    assert gallery.remove("bark") == 2
+    assert gallery.names == ("vits",)
+    assert [clip.id for clip in Gallery.load(gallery.folder).clips] == ["c.wav"]
+    put(gallery, "bark", "b")  # enrolled before, but removed: it is new
+    assert content_of(Gallery.load(gallery.folder)).keys() == {"b.wav", "c.wav"}
+    gallery.remove("bark")
+    gallery.remove("vits")
+    assert Gallery.load(gallery.folder).vectors.shape[0] == 0
+
+
+def test_removing_what_is_not_there_names_what_is(gallery: Gallery) -> None:
+    with pytest.raises(GalleryError, match=r"'barks' is not enrolled.*bark"):
+        gallery.remove("barks")
+
+
+def test_families_are_kept_and_must_not_contradict(gallery: Gallery) -> None:
+    put(gallery, "vits", "d")
+    put(gallery, "bark", "e", family="bark")
+    assert gallery.index.sources == {"bark": Source("bark"), "vits": Source("vits")}
+    with pytest.raises(GalleryError, match="'vits' is enrolled with family 'vits', not 'bark'"):
+        put(gallery, "vits", "f", family="bark")
+
+
+def test_merging_adds_what_is_missing(gallery: Gallery, tmp_path: Path) -> None:
+    other = Gallery.create(tmp_path / "other", EXTRACTOR)
+    put(other, "bark", "b", "d", family="bark")
+    put(other, "xtts", "e")
+    before = content_of(other)
+    enrolled = gallery.merge(other)
+    assert set(enrolled.added) == {"d.wav", "e.wav"}
+    assert set(enrolled.already) == {"b.wav"}
+    assert gallery.clip_counts() == {"bark": 3, "vits": 1, "xtts": 1}
+    assert gallery.index.sources["bark"].family == "bark"
+    assert content_of(Gallery.load(tmp_path / "other")) == before
+    assert gallery.merge(other).added == ()
+
+
+def test_a_copy_is_a_gallery_of_its_own(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.set_backends({"knn": BackendSetting({"k": 3}, RULE)}, "knn")
+    copied = gallery.copy(tmp_path / "copy")
+    assert content_of(copied) == content_of(gallery)
+    assert copied.setting("knn") == BackendSetting({"k": 3}, RULE)
+    put(copied, "xtts", "d")
+    assert "xtts" not in Gallery.load(gallery.folder).names
+
+
+def test_thresholds_stay_when_sources_come_and_go(gallery: Gallery) -> None:
+    gallery.set_backends({"centroid": BackendSetting({}, RULE)})
+    put(gallery, "xtts", "d")
+    gallery.remove("bark")
+    assert Gallery.load(gallery.folder).setting("centroid").rule == RULE
+    assert gallery.setting("knn") == BackendSetting()
+
+
+def test_another_extractor_is_refused(gallery: Gallery, tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="was made with extractor eeeeeeeeeeee, not with ffff"):
+        gallery.enrol(Embeddings(("x",), np.ones((1, DIM)), "f" * 64), [Clip("x", "bark")], {})
+    with pytest.raises(GalleryError, match="extractor"):
+        gallery.merge(Gallery.create(tmp_path / "other", "f" * 64))
+    with pytest.raises(GalleryError, match="vectors of size 4, not 5"):
+        gallery.enrol(Embeddings(("x",), np.ones((1, 5)), EXTRACTOR), [Clip("x", "bark")], {})
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", "\x1b[31mred"])
+def test_names_that_cannot_be_printed_are_refused(name: str) -> None:
+    for make in (lambda: Clip(name, "bark"), lambda: Clip("a", name), lambda: Source(family=name)):
+        with pytest.raises(GalleryError, match="printable"):
+            make()
+
+
+def test_a_gallery_starts_in_an_empty_folder_only(gallery: Gallery, tmp_path: Path) -> None:
+    for start in (lambda folder: Gallery.create(folder, EXTRACTOR), gallery.copy):
+        with pytest.raises(GalleryError, match="there is a gallery already"):
+            start(gallery.folder)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").touch()
+    with pytest.raises(GalleryError, match=r"not empty \(a\.wav"):
+        Gallery.create(tmp_path / "clips", EXTRACTOR)
+    with pytest.raises(GalleryError, match="cannot be written"):
+        Gallery.create(tmp_path / "clips" / "a.wav", EXTRACTOR)
+
+
+@pytest.mark.parametrize("killed_at", ["write_text", "write_json"])
+def test_a_writer_that_was_killed_leaves_the_gallery_before(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    before = content_of(gallery)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery_files.files, killed_at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(gallery, "bark", "d")
+    assert content_of(Gallery.load(gallery.folder)) == before
+    put(gallery, "bark", "e")
+    assert content_of(Gallery.load(gallery.folder)).keys() == {*before, "e.wav"}
+
+
+def test_writers_at_the_same_time_lose_nothing(gallery: Gallery) -> None:
+    others = [Gallery.load(gallery.folder) for _ in range(6)]
+
+    def enrol(number: int) -> None:
+        put(others[number], f"source {number % 2}", f"x{number}", f"y{number}")
+
+    threads = [threading.Thread(target=enrol, args=(number,)) for number in range(len(others))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gallery.reload()
+    assert gallery.clip_counts() == {"bark": 2, "vits": 1, "source 0": 6, "source 1": 6}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["segments/00001.safetensors", "segments/00002.jsonl"])
+def test_a_damaged_segment_is_named(gallery: Gallery, name: str, damage: Callable[[Path], object]) -> None:
+    damage(gallery.folder / name)
+    with pytest.raises(GalleryError, match=f"{name}: .*restore the gallery"):
+        Gallery.load(gallery.folder)
+
+
+def swap_segments(index: dict[str, object]) -> None:
+    first, second = index["segments"]  # type: ignore[misc]
+    first["number"], second["number"] = 2, 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda index: index.update(format="synthprint-gallery-9"), "format 'synthprint-gallery-9'"),
+        (lambda index: index.pop("sources"), "sources"),
+        (lambda index: index.update(more=1), "more"),
+        (lambda index: index.update(sources=[]), "damaged"),
+        (lambda index: index["sources"].pop("bark"), "do not fit together"),
+        (lambda index: index["sources"].update(xtts={}), "do not fit together"),
+        (lambda index: index["sources"]["bark"].update(family="\x1b[2J"), "printable"),
+        (lambda index: index["segments"][0].update(number="../../x"), "not the number of a segment"),
+        (lambda index: index["segments"][0].update(clips=7), "do not list the same clips"),
+        (lambda index: index.update(extractor="f" * 64), "another extractor"),
+        (lambda index: index.update(removed={"bark": "x"}), "damaged"),
+        (lambda index: index["backends"]["knn"]["rule"].update(threshold=float("nan")), "finite"),
+        (lambda index: index["backends"]["knn"].update(rule=3), "damaged"),
+        (swap_segments, "damaged, or was replaced"),
+    ],
+)
+def test_a_damaged_index_is_told(gallery: Gallery, change: Callable[[dict[str, object]], object], message: str) -> None:
+    gallery.set_backends({"knn": BackendSetting({"k": 3}, RULE)})
+    path = gallery.folder / "gallery.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+    with pytest.raises(GalleryError, match=message):
+        Gallery.load(gallery.folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\udcff"])
+def test_an_index_that_is_none_is_told(gallery: Gallery, text: str) -> None:
+    (gallery.folder / "gallery.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(GalleryError, match=r"gallery\.json: is damaged"):
+        Gallery.load(gallery.folder)
+
+
+def test_a_folder_that_is_no_gallery(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match=r"is no gallery: gallery\.json cannot be read"):
+        Gallery.load(tmp_path)
+
+
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["enrol", "remove"]), st.sampled_from("ABC"), st.integers(0, 5)), max_size=8
+)
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ACTIONS)
+def test_any_history_equals_a_dictionary(
+    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, str, int]]
+) -> None:
+    gallery = Gallery.create(tmp_path_factory.mktemp("history") / "g", EXTRACTOR)
+    expected: dict[str, set[str]] = {}
+    for action, source, content in actions:
+        if action == "enrol":
+            put(gallery, source, f"{source}{content}")
+            expected.setdefault(source, set()).add(f"{source}{content}.wav")
+        elif source in expected:
+            assert gallery.remove(source) == len(expected.pop(source))
+    found = content_of(Gallery.load(gallery.folder))
+    assert found == {
+        name: (source, vector_of(name.removesuffix(".wav")).tolist())
+        for source, names in expected.items()
+        for name in names
+    }
+
+
+def test_an_index_writes_what_it_reads(tmp_path: Path) -> None:
+    index = Index(
+        EXTRACTOR,
+        backend="knn",
+        backends={"knn": BackendSetting({"k": 3}, RULE), "cosine": BackendSetting()},
+        sources={"bark": Source("bark", "tts", {"version": "1"})},
+        removed={"vits": 4},
+    )
+    index.write(tmp_path)
+    assert Index.read(tmp_path) == index

@@ -1,0 +1,393 @@
+"""Traces: how scores become an answer, and audio files end to end through a small real checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from synthprint.audio import SAMPLE_RATE
+from synthprint.checkpoint import Checkpoint
+from synthprint.enrolment import at_most, clips_in, development_of, from_manifest, opened, set_threshold
+from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, GalleryError, ManifestError, ShelfError
+from synthprint.extraction import load_extractor
+from synthprint.gallery import Gallery
+from synthprint.gallery_files import BackendSetting, Clip, Source
+from synthprint.openset import DEFAULT_MARGIN, OperatingPoint, Rule, TrialCount
+from synthprint.shipped import gallery_folder, model_folder, own_gallery_folder
+from synthprint.tracer import Tracer
+from synthprint.traces import Failure, Trace
+from synthprint.types import Embeddings, Manifest, Utterance
+
+EXTRACTOR = "e" * 64
+COUNT = TrialCount(9, 3, "dev")
+RULE = Rule(0.6, 0.1, "equal error", 0.1, 0.1, 0.9, 0.2, 0.01, COUNT, COUNT, 4)
+
+
+class Directions:
+    """Stands where vectors are given and nothing is embedded."""
+
+    digest, window_samples, dim = EXTRACTOR, SAMPLE_RATE, 4
+
+    def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        raise AssertionError(windows)
+
+
+def directions(folder: Path, rule: Rule | None = RULE) -> Tracer:
+    """One clip each of "a1" and "a2" (family a), "b" (family b) and "human", along the axes."""
+    gallery = Gallery.create(folder / "gallery", EXTRACTOR)
+    sources = {"a1": Source("a"), "a2": Source("a"), "b": Source("b"), "human": Source("human", "human")}
+    clips = [Clip(f"{name}.wav", name) for name in sources]
+    gallery.enrol(Embeddings(tuple(sources), np.eye(4), EXTRACTOR), clips, sources)
+    if rule:
+        gallery.set_backends({"centroid": BackendSetting({}, rule)})
+    return Tracer(Directions(), gallery)
+
+
+def towards(**parts: float) -> np.ndarray:
+    """A vector whose cosines with the four sources are in these proportions."""
+    return np.array([parts.get(name, 0.0) for name in ("a1", "a2", "b", "human")], np.float32)
+
+
+def test_a_clear_answer(tmp_path: Path) -> None:
+    trace = directions(tmp_path).answer(towards(b=0.8, a1=0.6), "x.wav", 3.0)
+    assert (trace.source, trace.unknown, trace.family, trace.ambiguous) == ("b", False, "b", False)
+    assert [(c.source, c.family) for c in trace.candidates] == [
+        ("b", "b"),
+        ("a1", "a"),
+        ("a2", "a"),
+        ("human", "human"),
+    ]
+    assert [c.score for c in trace.candidates] == pytest.approx([0.8, 0.6, 0, 0])
+    assert [(n.source, n.id) for n in trace.nearest] == [("b", "b.wav"), ("a1", "a1.wav"), ("a2", "a2.wav")]
+    assert (trace.threshold, trace.enrolled, trace.duration_s, trace.warnings) == (0.6, 4, 3.0, ())
+    assert trace.verdict() == "b: one of the 4 enrolled sources (score 0.80, threshold 0.60)"
+
+
+def test_below_the_threshold_it_is_unknown(tmp_path: Path) -> None:
+    trace = directions(tmp_path).answer(towards(a1=1, a2=1, b=1, human=1), "x.wav")
+    assert (trace.source, trace.unknown, trace.family, trace.rivals) == (None, True, None, ())
+    assert len(trace.candidates) == 4
+    assert trace.verdict() == "unknown: none of the 4 enrolled sources; the closest is a1 (score 0.50, threshold 0.60)"
+
+
+def test_at_the_threshold_it_is_known(tmp_path: Path) -> None:
+    tracer = directions(tmp_path)
+    score = tracer.answer(towards(b=0.7, a1=0.5, a2=0.5), "x.wav").score
+    tracer.gallery.set_backends({"centroid": BackendSetting({}, replace(RULE, threshold=score))})
+    assert tracer.answer(towards(b=0.7, a1=0.5, a2=0.5), "x.wav").source == "b"
+
+
+def test_two_close_sources_of_one_family_answer_by_the_family(tmp_path: Path) -> None:
+    trace = directions(tmp_path).answer(towards(a2=0.72, a1=0.68), "x.wav")
+    assert (trace.source, trace.family, trace.ambiguous) == ("a2", "a", True)
+    assert [rival.source for rival in trace.rivals] == ["a1"]
+    assert trace.name == "family a"
+    assert "a2 and a1 are too close to tell apart: family a" in trace.verdict()
+
+
+def test_close_sources_of_two_families_have_no_common_one(tmp_path: Path) -> None:
+    trace = directions(tmp_path).answer(towards(b=0.72, a1=0.68), "x.wav")
+    assert (trace.source, trace.family, trace.common_family, trace.ambiguous) == ("b", "b", None, True)
+    assert trace.name == "b or a1"
+    assert "of different families" in trace.verdict()
+
+
+def test_the_margin_is_the_gallerys(tmp_path: Path) -> None:
+    vector = towards(b=0.72, a1=0.68)
+    tracer = directions(tmp_path, replace(RULE, margin=0.03))
+    lead = np.subtract(*[c.score for c in tracer.answer(vector, "x").candidates[:2]])
+    assert 0.03 < lead < 0.1
+    assert tracer.answer(vector, "x").rivals == ()
+
+
+def test_without_a_threshold_nothing_is_unknown_and_it_says_so(tmp_path: Path) -> None:
+    trace = directions(tmp_path, rule=None).answer(towards(a1=1, a2=0.95, b=0.9, human=0.9), "x.wav")
+    assert (trace.source, trace.unknown, trace.threshold) == ("a1", False, None)
+    first, second, third, _ = (c.score for c in trace.candidates)
+    assert first - second < DEFAULT_MARGIN < first - third
+    assert [rival.source for rival in trace.rivals] == ["a2"]
+    assert "no threshold is set for centroid" in trace.warnings[0]
+    assert "no threshold is set" in trace.verdict()
+
+
+def test_another_backend_does_not_borrow_the_threshold(tmp_path: Path) -> None:
+    tracer = Tracer(Directions(), directions(tmp_path).gallery, "knn")
+    trace = tracer.answer(towards(b=1), "x.wav")
+    assert (trace.backend, trace.threshold) == ("knn", None)
+
+
+def test_human_speech_is_called_so(tmp_path: Path) -> None:
+    trace = directions(tmp_path).answer(towards(human=1), "x.wav")
+    assert trace.verdict().startswith("human: human speech")
+
+
+def test_a_threshold_measured_with_far_fewer_sources_is_doubted(tmp_path: Path) -> None:
+    tracer = directions(tmp_path, replace(RULE, enrolled=100))
+    assert "measured with 100 sources; now 4 are enrolled" in tracer.answer(towards(b=1), "x.wav").warnings[0]
+
+
+def test_top_and_nearest_limit_the_lists(tmp_path: Path) -> None:
+    tracer = Tracer(Directions(), directions(tmp_path).gallery, top=2, nearest=0)
+    trace = tracer.answer(towards(b=1), "x.wav")
+    assert (len(trace.candidates), len(trace.nearest)) == (2, 0)
+
+
+def test_a_trace_is_json(tmp_path: Path) -> None:
+    fields = json.loads(json.dumps(directions(tmp_path).answer(towards(b=0.8, a1=0.6), "x.wav").to_dict()))
+    assert list(fields)[:5] == ["path", "source", "unknown", "family", "ambiguous"]
+    assert fields["candidates"][0] == {"source": "b", "family": "b", "kind": None, "score": pytest.approx(0.8)}
+    assert fields["nearest"][0] == {"source": "b", "id": "b.wav", "score": pytest.approx(0.8)}
+
+
+def test_an_empty_gallery_cannot_answer(tmp_path: Path) -> None:
+    tracer = Tracer(Directions(), Gallery.create(tmp_path / "gallery", EXTRACTOR))
+    with pytest.raises(GalleryError, match="nothing is enrolled"):
+        tracer.answer(towards(b=1), "x.wav")
+
+
+def test_gallery_and_extractor_must_fit(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="was made with extractor ffff"):
+        Tracer(Directions(), Gallery.create(tmp_path / "gallery", "f" * 64))
+
+
+def test_a_gallery_does_not_choose_what_is_imported(tmp_path: Path) -> None:
+    gallery = directions(tmp_path).gallery
+    gallery.set_backends(
+        {"subprocess:Popen": BackendSetting({"args": ["touch", str(tmp_path / "x")]})}, "subprocess:Popen"
+    )
+    with pytest.raises(GalleryError, match="not one of synthprint's"):
+        Tracer(Directions(), gallery)
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(ShelfError, match="there are: centroid, cosine, knn"):
+        Tracer(Directions(), gallery, "nearest").answer(towards(b=1), "x.wav")
+
+
+# End to end, with the untrained but real checkpoint of conftest.py.
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_checkpoint: Checkpoint, tiny_corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery with the train split of the tiny corpus."""
+    folder = tmp_path_factory.mktemp("shared") / "gallery"
+    extractor = load_extractor(tiny_checkpoint.folder)
+    with opened(folder, extractor.digest) as gallery:
+        from_manifest(extractor, tiny_corpus.split("train")).into(gallery)
+    return folder
+
+
+@pytest.fixture
+def tracer(shared: Path, tiny_checkpoint: Checkpoint, tmp_path: Path) -> Tracer:
+    folder = tmp_path / "gallery"
+    Gallery.load(shared).copy(folder)
+    return Tracer.load(folder, tiny_checkpoint.folder, threads=1)
+
+
+def test_an_enrolled_recording_is_recognised(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    clip = tiny_corpus.split("train").utterances[7]
+    trace = tracer.trace(tiny_corpus.audio_path(clip))
+    assert (trace.nearest[0].source, trace.nearest[0].id) == (clip.source, clip.id)
+    assert trace.nearest[0].score == pytest.approx(1.0, abs=1e-5)
+    assert any("may be the recording" in warning for warning in trace.warnings)
+    assert trace.duration_s == pytest.approx(0.6)
+
+
+def test_many_equal_one_by_one_in_order_with_failures_in_place(
+    tracer: Tracer, tiny_corpus: Manifest, tmp_path: Path
+) -> None:
+    paths = [tiny_corpus.audio_path(u) for u in tiny_corpus.utterances[:20]]
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(SAMPLE_RATE), SAMPLE_RATE)
+    paths[3:3] = [tmp_path / "missing.wav", silent]
+    answers = list(tracer.trace_many(paths))
+    assert [answer.path for answer in answers] == list(map(str, paths))
+    assert [type(answer) for answer in answers[2:6]] == [Trace, Failure, Failure, Trace]
+    assert answers[3].to_dict() == {"path": str(tmp_path / "missing.wav"), "error": "no such file"}
+    assert isinstance(answers[4], Failure)
+    assert "silent" in answers[4].error
+    for answer in answers[:3] + answers[5:]:
+        assert answer == tracer.trace(answer.path)
+    for path in paths[3:5]:
+        with pytest.raises(AudioError):
+            tracer.trace(path)
+
+
+def test_answers_come_before_everything_is_read(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    read = 0
+
+    paths = [tiny_corpus.audio_path(u) for u in tiny_corpus] * 4
+    embed_windows = tracer.extractor.embed_windows
+
+    def counting(windows: Sequence[np.ndarray]) -> np.ndarray:
+        nonlocal read
+        read += len(windows)
+        return embed_windows(windows)
+
+    tracer.extractor.embed_windows = counting  # type: ignore[method-assign]
+    next(tracer.trace_many(paths))
+    assert 0 < read < len(paths) / 2
+
+
+def test_samples_equal_their_file(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    path = tiny_corpus.audio_path(tiny_corpus.utterances[0])
+    wave, sample_rate = soundfile.read(path, dtype="float32")
+    assert tracer.trace_wave(wave, sample_rate, str(path)) == tracer.trace(path)
+    stereo = np.stack([wave, wave], axis=1)
+    assert tracer.trace_wave(stereo, sample_rate, str(path)).candidates == tracer.trace(path).candidates
+
+
+@pytest.mark.parametrize(
+    ("wave", "sample_rate"),
+    [
+        (np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE),
+        (np.full(SAMPLE_RATE, np.nan, np.float32), 22_050),
+        (np.ones(10, np.float32), SAMPLE_RATE),
+        (np.ones(0, np.float32), 8_000),
+        (np.ones(SAMPLE_RATE, np.int16), SAMPLE_RATE),
+        (np.ones((2, 2, SAMPLE_RATE), np.float32), SAMPLE_RATE),
+        (np.ones(SAMPLE_RATE, np.float32), 0),
+    ],
+)
+def test_samples_that_are_no_audio_are_refused(tracer: Tracer, wave: np.ndarray, sample_rate: int) -> None:
+    with pytest.raises(AudioError, match="clip: "):
+        tracer.trace_wave(wave, sample_rate)
+
+
+def test_a_short_clip_is_answered_with_a_warning(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    wave, sample_rate = soundfile.read(tiny_corpus.audio_path(tiny_corpus.utterances[0]), dtype="float32")
+    trace = tracer.trace_wave(wave[: sample_rate // 5], sample_rate)
+    assert "lasts 0.20 s; below 0.5 s" in trace.warnings[0]
+
+
+def test_a_source_is_known_from_one_clip_on(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    clips = [tiny_corpus.audio_path(u) for u in tiny_corpus if u.source == "source-5"]
+    before = tracer.trace(clips[0])
+    assert "new" not in [c.source for c in before.candidates]
+    enrolled = tracer.enrol("new", [clips[0]], family="n", kind="tts")
+    assert enrolled.added == ("0.wav",)
+    trace = tracer.trace(clips[0])
+    assert (trace.candidates[0].source, trace.candidates[0].family, trace.candidates[0].kind) == ("new", "n", "tts")
+    assert trace.enrolled == before.enrolled + 1
+    reopened = Gallery.load(tracer.gallery.folder)
+    assert reopened.clip_counts()["new"] == 1
+    assert [clip.duration_s for clip in reopened.clips if clip.source == "new"] == pytest.approx([0.6])
+
+
+def test_what_cannot_be_used_is_left_out_of_an_enrolment(tracer: Tracer, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    clip = tiny_corpus.audio_path(tiny_corpus.utterances[-1])
+    (tmp_path / "empty").mkdir()
+    enrolled = tracer.enrol("new", [clip, tmp_path / "missing.wav", tmp_path / "empty"])
+    assert len(enrolled.added) == 1
+    assert enrolled.failures[str(tmp_path / "missing.wav")] == "no such file"
+    assert "holds no audio" in enrolled.failures[str(tmp_path / "empty")]
+    with pytest.raises(EmbeddingsError, match=r"none of 1 clips can be enrolled; .*missing\.wav: no such file"):
+        tracer.enrol("newer", [tmp_path / "missing.wav"])
+    with pytest.raises(EmbeddingsError, match="no clips were given"):
+        tracer.enrol("newer", [])
+    assert "newer" not in Gallery.load(tracer.gallery.folder).names
+
+
+def test_two_clips_are_compared(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    a, b = (tiny_corpus.audio_path(u) for u in tiny_corpus.utterances[:2])
+    comparison = tracer.compare(a, b)
+    assert comparison.score == pytest.approx(float(tracer.embed(a) @ tracer.embed(b)), abs=1e-6)
+    assert tracer.compare(b, a).score == pytest.approx(comparison.score, abs=1e-6)
+    assert tracer.compare(a, a).score == pytest.approx(1.0)
+    assert comparison.to_dict()["a"] == str(a)
+
+
+def test_folders_are_walked_for_audio(tmp_path: Path) -> None:
+    for name in ("b.wav", "a/z.FLAC", "a/notes.txt", ".hidden.wav", "a/.git/x.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = list(clips_in([tmp_path, tmp_path / "a" / "notes.txt", tmp_path / "nosuch"]))
+    assert [name for name, _ in found] == ["a/z.FLAC", "b.wav", "notes.txt", "nosuch"]
+
+
+def test_a_new_gallery_appears_only_when_it_is_done(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddingsError), opened(tmp_path / "new", EXTRACTOR):
+        raise EmbeddingsError("nothing to enrol")
+    assert list(tmp_path.iterdir()) == []
+    with opened(tmp_path / "deep" / "new", EXTRACTOR) as gallery:
+        gallery.enrol(Embeddings(("x",), np.ones((1, 4)), EXTRACTOR), [Clip("x", "bark")], {})
+    with opened(tmp_path / "deep" / "new", EXTRACTOR) as gallery:
+        assert gallery.names == ("bark",)
+    with pytest.raises(GalleryError, match="only a new one"), opened(tmp_path / "deep" / "new", EXTRACTOR, tmp_path):
+        pass
+    with opened(tmp_path / "copy", EXTRACTOR, tmp_path / "deep" / "new") as gallery:
+        pass
+    assert Gallery.load(tmp_path / "copy").names == ("bark",)
+
+
+def test_thresholds_come_from_development_data(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    development = development_of(tracer.extractor, tracer.gallery, tiny_corpus)
+    rules = set_threshold(tracer.gallery, development, default="knn")
+    assert set(rules) == {"centroid", "cosine", "knn"}
+    rule = rules["centroid"]
+    # 15 dev clips of the five enrolled sources, 8 of the sixth; the 25 enrolled ones are left out.
+    assert (rule.known.clips, rule.known.sources, rule.unknown.clips, rule.unknown.sources) == (15, 5, 8, 1)
+    assert rule.known.data == "tiny, without 25 that are enrolled"
+    assert rule.enrolled == 5
+    stored = Gallery.load(tracer.gallery.folder)
+    assert stored.index.backend == "knn"
+    assert {name: stored.setting(name).rule for name in rules} == rules
+    traces = [tracer.trace(tiny_corpus.audio_path(u)) for u in tiny_corpus if u.source == "source-5"]
+    assert np.mean([not trace.unknown for trace in traces]) == pytest.approx(rule.false_acceptance)
+
+
+def test_thresholds_come_from_the_enrolled_clips_where_there_is_nothing_else(tracer: Tracer) -> None:
+    rules = set_threshold(tracer.gallery, point=OperatingPoint("false rejection", 0.2))
+    for rule in rules.values():
+        assert rule.false_rejection <= 0.2 + 1e-9
+        assert (rule.known.clips, rule.unknown.clips) == (25, 25)
+        assert rule.operating_point == "false rejection at most 20 %"
+
+
+def test_a_threshold_needs_enrolled_sources_and_fresh_clips(
+    tracer: Tracer, tiny_corpus: Manifest, tmp_path: Path
+) -> None:
+    with pytest.raises(GalleryError, match="nothing is enrolled"):
+        set_threshold(Gallery.create(tmp_path / "empty", tracer.extractor.digest))
+    with pytest.raises(ManifestError, match="no utterance is left"):
+        development_of(tracer.extractor, tracer.gallery, tiny_corpus.split("train"))
+    with pytest.raises(GalleryError, match="was made with extractor ffff"):
+        development_of(tracer.extractor, Gallery.create(tmp_path / "foreign", "f" * 64), tiny_corpus)
+
+
+def test_a_draw_takes_at_most_so_many_of_each_source() -> None:
+    utterances = [Utterance(f"{s}{i}", f"{s}{i}.wav", s) for s, n in (("a", 5), ("b", 2)) for i in range(n)]
+    manifest = Manifest(tuple(utterances), Path())
+    drawn = at_most(manifest, 3, np.random.default_rng(0))
+    assert [u.source for u in drawn] == ["a"] * 3 + ["b"] * 2
+    assert [u.id for u in drawn] == sorted(u.id for u in drawn)
+    assert drawn.digest() == at_most(manifest, 3, np.random.default_rng(0)).digest()
+
+
+def test_default_folders_are_told_where_they_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("synthprint.shipped._folder", lambda: tmp_path / "models" / "default")
+    for missing in (None, "default"):
+        with pytest.raises(CheckpointError, match="--model"):
+            model_folder(missing)
+        with pytest.raises(GalleryError, match="no gallery of its own"):
+            gallery_folder(missing)
+    assert model_folder("run") == Path("run")
+    assert gallery_folder("mine") == Path("mine")
+
+
+def test_the_gallery_that_comes_with_synthprint_is_not_changed(
+    monkeypatch: pytest.MonkeyPatch, shared: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    shipped = shared.parent
+    monkeypatch.setattr("synthprint.shipped._folder", lambda: shipped)
+    tracer = Tracer.load(model=tiny_checkpoint.folder)
+    assert tracer.gallery.names
+    with pytest.raises(GalleryError, match="--from default"):
+        tracer.enrol("new", [])
+    for name in ("default", shipped / "gallery"):
+        with pytest.raises(GalleryError, match="is not changed"):
+            own_gallery_folder(name)
