@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -186,6 +187,21 @@ def test_a_name_cannot_speak_to_the_terminal(cli: Synthprint, gallery: Path, tmp
     )
     assert "\x1b" not in result.output
     assert "\ufffd[31mred.wav" in result.stdout
+
+
+def test_a_name_need_not_be_utf_8(cli: Synthprint, gallery: Path, tmp_path: Path) -> None:
+    good, bad = (tmp_path / os.fsdecode(name) for name in (b"a\xff.wav", b"b\xff.wav"))
+    try:
+        wav()(tmp_path / "a.wav")
+        (tmp_path / "a.wav").rename(good)
+        bad.write_bytes(b"no audio")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    rows = cli.trace(tmp_path, "-g", gallery, status=1)
+    assert [row["path"] for row in rows] == [str(good), str(bad)]
+    assert "a\ufffd.wav" in cli.run("trace", tmp_path, "-g", gallery, "--model", cli.model, status=1).stdout
+    cli.run("enrol", tmp_path / "mine", "one", good, "--model", cli.model)
+    assert cli.json("gallery", "show", tmp_path / "mine", "one")[0]["id"] == "a\ufffd.wav"
 
 
 def test_backends_can_be_chosen(cli: Synthprint, gallery: Path, tiny_corpus: Manifest) -> None:

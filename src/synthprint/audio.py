@@ -188,7 +188,7 @@ def _open(path: Path) -> Any:
     import soundfile
 
     try:
-        file = soundfile.SoundFile(str(path))
+        file = soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw, which may hold anything
         return None
     _check_rate(file.samplerate, path)

@@ -44,7 +44,7 @@ def reason_of(path: Path, reason: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """A stream of clips by position: embeddings [D] and lengths of those that are usable, and why the others are not."""
+    """A stream of clips by position: embeddings [D] and lengths of what is usable, and why the rest is not."""
 
     vectors: dict[int, np.ndarray]
     durations_s: dict[int, float]

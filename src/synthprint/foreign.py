@@ -37,7 +37,8 @@ def opened(path: Path) -> AbstractContextManager[Mono]:
 def _with_ffmpeg(path: Path) -> Iterator[Mono]:
     source = ["-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path}"]
     wanted = ["-select_streams", "a:0", "-show_entries", "stream=sample_rate,channels", "-of", "csv=p=0"]
-    probe = subprocess.run(["ffprobe", *source, *wanted], capture_output=True, text=True, check=False)
+    command = ["ffprobe", *source, *wanted]  # its complaints hold the file's name, which need not be UTF-8
+    probe = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = probe.stdout.split("\n")[0].strip(",").split(",")
     if len(found) != 2 or not all(text.isdigit() for text in found):
         raise AudioError(path, "is not audio that libsndfile or ffmpeg reads; is it damaged, or another kind of file?")

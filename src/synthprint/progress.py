@@ -57,7 +57,7 @@ class _Lines(Progress):
         super().__init__(description, total, done)
         self._stream, self._start, self._already = stream, time.monotonic(), done
         self._next = self._start + FIRST_LINE_AFTER_S
-        self._printed = False
+        self._printed: int | None = None  # steps done when the last line was printed
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         super().advance(steps, note)
@@ -70,10 +70,10 @@ class _Lines(Progress):
         left = f", {elapsed * (self.total - self.done) / new:.0f} s left" if self.total and new else ""
         print(f"{self.description}: {self.done}{of} in {elapsed:.0f} s{left} {self.note}".rstrip(), file=self._stream)
         self._stream.flush()
-        self._next, self._printed = time.monotonic() + LINE_EVERY_S, True
+        self._next, self._printed = time.monotonic() + LINE_EVERY_S, self.done
 
     def close(self) -> None:
-        if self._printed:
+        if self._printed not in (None, self.done):
             self._print()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthprint.errors import EmbeddingsError
-from synthprint.metrics import Det
+from synthprint.metrics import Det, crossing
 from synthprint.types import Embeddings, Scores, Trials
 from synthprint.vectors import unit
 
@@ -74,7 +74,8 @@ class Evaluation:
             these means are equal. `targets` and `nontargets` are the trials of any of those sources.
         quadrants: by name (see QUADRANTS), the pairs of which both utterances are in that quadrant.
         sources: by source; targets are the pairs with both utterances in it, nontargets those with exactly one.
-        det: P_miss and P_fa of all pairs, at thresholds spread evenly over -1 ... 1.
+        curves: the pooled ("all pairs"), the source-balanced, and the quadrants' DET, at thresholds spread evenly
+            over -1 ... 1 and where P_miss = P_fa.
     """
 
     utterances: int
@@ -82,10 +83,10 @@ class Evaluation:
     balanced: AllPairs
     quadrants: Mapping[str, Group]
     sources: Mapping[str, Group]
-    det: Det
+    curves: Mapping[str, Det]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the curve, for JSON."""
+        """Everything but the curves, for JSON."""
         return {
             "utterances": self.utterances,
             "pooled": asdict(self.pooled),
@@ -155,20 +156,21 @@ def evaluate_all_pairs(
 
     alone = int((size == 1).sum())
     balanced_totals = totals[:, POOLED] - [0, alone * (alone - 1) // 2]
+    quadrants_here = [(name, first_quadrant + i) for i, name in enumerate(QUADRANTS.values()) if quadrant_size[i]]
     return Evaluation(
         utterances=len(index),
         pooled=_all_pairs(crossed[POOLED], totals[:, POOLED]),
         balanced=_all_pairs(crossed[BALANCED], balanced_totals),
-        quadrants={
-            name: group(int(n), first_quadrant + i)
-            for i, (name, n) in enumerate(zip(QUADRANTS.values(), quadrant_size, strict=True))
-            if n
-        },
+        quadrants={name: group(int(quadrant_size[curve - first_quadrant]), curve) for name, curve in quadrants_here},
         sources={
             name: group(n, curve) if n > 1 else Group(1, None, None, 0, len(index) - 1)
             for name, n, curve in zip(names, size.tolist(), source_curve.tolist(), strict=True)
         },
-        det=_det(counts[:, POOLED]),
+        curves={
+            name: _det(counts[:, curve], crossed[curve])
+            for name, curve in [("all pairs", POOLED), ("source-balanced", BALANCED), *quadrants_here]
+            if curve in crossed
+        },
     )
 
 
@@ -263,11 +265,14 @@ def _all_pairs(crossed: Crossed, totals: np.ndarray) -> AllPairs:
     return AllPairs(crossed.eer, crossed.threshold, int(totals[0]), int(totals[1]))
 
 
-def _det(counts: np.ndarray) -> Det:
-    """The points of a curve at the edges of its bins [2, bins], those of empty bins left out."""
+def _det(counts: np.ndarray, crossed: Crossed) -> Det:
+    """The points of a curve at the edges of its bins [2, bins], those of empty bins left out, and where it crosses."""
     from synthprint.pairs import bin_edges, rates, value_of
 
     below = np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
     p_miss, p_fa = rates(below, below[:, -1])
     kept = np.append(True, counts.any(axis=0))
-    return Det(p_miss[kept], p_fa[kept], value_of(bin_edges(counts.shape[1]))[kept])
+    points = p_miss[kept], p_fa[kept], value_of(bin_edges(counts.shape[1]))[kept]
+    end = crossing(p_miss[kept], p_fa[kept]).end
+    found = crossed.eer, crossed.eer, crossed.threshold
+    return Det(*(np.insert(values, end, value) for values, value in zip(points, found, strict=True)))

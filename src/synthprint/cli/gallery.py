@@ -100,19 +100,12 @@ def list_sources(gallery: Readable = None, as_json: Json = False) -> None:
     """The enrolled sources."""
     opened = _open(gallery)
     counts = opened.clip_counts()
+    header = ("source", "family", "kind", "clips")
+    rows = [(name, known.family, known.kind, counts[name]) for name, known in sorted(opened.index.sources.items())]
     if as_json:
-        _print_json(
-            [
-                {"source": name, "family": known.family, "kind": known.kind, "clips": counts[name]}
-                for name, known in sorted(opened.index.sources.items())
-            ]
-        )
-        return
-    rows = [
-        (name, known.family or "", known.kind or "", str(counts[name]))
-        for name, known in sorted(opened.index.sources.items())
-    ]
-    print_table(("source", "family", "kind", "clips"), rows, numbers=("clips",))
+        _print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        print_table(header, [["" if cell is None else str(cell) for cell in row] for row in rows], numbers=("clips",))
 
 
 @app.command()
@@ -124,18 +117,9 @@ def show(
     """What a gallery is: its extractor, its size and its thresholds; or the clips of one source."""
     from dataclasses import asdict
 
-    from synthprint.errors import GalleryError
-
     opened = _open(gallery)
     if source is not None:
-        clips = [clip for clip in opened.clips if clip.source == source]
-        if not clips:
-            raise GalleryError(f"{opened.folder}: {source!r} is not enrolled; see 'synthprint gallery list'")
-        if as_json:
-            _print_json([asdict(clip) for clip in clips])
-        else:
-            rows = [[c.id, "" if c.duration_s is None else f"{c.duration_s:.1f}", c.sha256[:12]] for c in clips]
-            print_table(("clip", "seconds", "sha256"), rows, numbers=("seconds",))
+        _show_clips(opened, source, as_json)
         return
     rules = {name: setting.rule for name, setting in opened.index.backends.items() if setting.rule}
     if as_json:
@@ -255,6 +239,21 @@ def _open(gallery: Path | None) -> Gallery:
     return Gallery.load(gallery_folder(gallery))
 
 
+def _show_clips(gallery: Gallery, source: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from synthprint.errors import GalleryError
+
+    clips = [clip for clip in gallery.clips if clip.source == source]
+    if not clips:
+        raise GalleryError(f"{gallery.folder}: {source!r} is not enrolled; see 'synthprint gallery list'")
+    if as_json:
+        _print_json([asdict(clip) for clip in clips])
+        return
+    rows = [[c.id, "" if c.duration_s is None else f"{c.duration_s:.1f}", c.sha256[:12]] for c in clips]
+    print_table(("clip", "seconds", "sha256"), rows, numbers=("seconds",))
+
+
 def _show_rules(gallery: Gallery) -> None:
     """The rule in use in words, and the others beside it."""
     rules = {name: setting.rule for name, setting in gallery.index.backends.items() if setting.rule}
@@ -290,6 +289,8 @@ def _in_words(rule: Rule) -> str:
 
 
 def _report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
+    from synthprint.gallery_files import printable
+
     if as_json:
         failures = [{"path": path, "error": reason} for path, reason in enrolled.failures.items()]
         _print_json({"added": enrolled.added, "already": enrolled.already, "failures": failures})
@@ -297,7 +298,7 @@ def _report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
         already = f", {len(enrolled.already)} there already" if enrolled.already else ""
         typer.echo(f"{counted(len(enrolled.added), 'clip')} added{already}; {summary}")
         for path, reason in enrolled.failures.items():
-            typer.echo(f"left out: {path}: {reason}", err=True)
+            typer.echo(f"left out: {printable(path)}: {reason}", err=True)
     if enrolled.failures:
         raise typer.Exit(1)
 

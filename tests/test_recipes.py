@@ -1,0 +1,126 @@
+"""Recipes: every shipped one loads, what is wrong is named, and what is resolved reads back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from synthprint import recipes, shelves
+from synthprint.augmentation import Augmentation
+from synthprint.errors import RecipeError
+from synthprint.recipes import BackboneChoice, LossChoice, Recipe, Schedule, shipped
+from synthprint.training import build
+from synthprint.training_data import check_loss_fits_sampler
+
+THIN_RESNET_ROWS = {
+    ("softmax", "random"), ("softmax", "balanced"), ("am_softmax", "random"), ("am_softmax", "balanced"),
+    ("aam_softmax", "random"), ("aam_softmax", "balanced"), ("angular_prototypical", "balanced"), ("ge2e", "balanced"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_can_be_trained(name: str) -> None:
+    recipe = Recipe.load(name)
+    assert recipe == Recipe.load(shipped()[name])
+    assert recipe.backbone.name in shelves.names("backbones")
+    check_loss_fits_sampler(recipe)
+    if recipe.backbone.name != "ssl_aasist":  # needs pretrained weights
+        assert build(recipe, 24)["backbone"].dim == recipe.backbone.dim
+
+
+def test_the_paper_s_table_is_shipped() -> None:
+    rows = set()
+    for name in shipped():
+        if name.startswith("paper/thin_resnet_"):
+            recipe = Recipe.load(name)
+            assert name == f"paper/thin_resnet_{recipe.loss.name}_{recipe.sampler.name}"
+            rows.add((recipe.loss.name, recipe.sampler.name))
+            assert recipe.backbone == BackboneChoice("thin_resnet", 50)
+            assert recipe.schedule == Schedule(300, 10.0, 1e-4, 25, 0.0)
+            assert recipe.crop.samples == 32_240
+            assert recipe.augmentation == Augmentation()
+            if recipe.sampler.name == "random":
+                assert recipe.sampler.batch_size == 128
+            else:
+                needed = {"angular_prototypical": 2, "ge2e": 3}.get(recipe.loss.name, 1)
+                assert (recipe.sampler.sources_per_batch, recipe.sampler.utterances_per_source) == (12, needed)
+            if recipe.loss.name in ("ge2e", "angular_prototypical"):
+                assert recipe.loss.own["similarity_floor"] == 1e-6
+            if recipe.loss.name in ("am_softmax", "aam_softmax"):
+                assert recipe.loss.own == {"margin": 0.1, "scale": 30.0}
+    assert rows == THIN_RESNET_ROWS
+
+
+def test_defaults_are_the_paper_s_and_what_is_resolved_reads_back() -> None:
+    recipe = Recipe.from_dict({})
+    assert recipe == Recipe()
+    assert recipe.to_dict()["sampler"]["batch_size"] == 128
+    own = Recipe(
+        seed=7,
+        backbone=BackboneChoice("thin_resnet", 10, {"stem_stride": [2, 2], "scale": "linear"}),
+        loss=LossChoice("ge2e", {"similarity_floor": 1e-6}),
+        augmentation=Augmentation(codec=0.5, gain_db=12.0),
+    )
+    assert Recipe.from_dict(own.to_dict()) == own
+    assert own.to_dict()["backbone"] == {"name": "thin_resnet", "dim": 10, "stem_stride": [2, 2], "scale": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("sede = 1", "unknown key 'sede'; there are: seed, backbone, loss"),
+        ("[scheduel]\nepochs = 3", "unknown key 'scheduel'"),
+        ("[schedule]\nepoch = 3", r"\[schedule\]: unknown key 'epoch'; there are: epochs, warmup_epochs"),
+        ("[schedule]\nepochs = 3.5", r"\[schedule\]: epochs must be int, not 3\.5"),
+        ("[schedule]\nepochs = true", r"\[schedule\]: epochs must be int, not True"),
+        ('[schedule]\npeak_lr = "high"', r"\[schedule\]: peak_lr must be float, not 'high'"),
+        ("[schedule]\npeak_lr = 0", r"\[schedule\]: peak_lr = 0\.0 must be positive"),
+        ("[schedule]\npeak_lr = nan", "peak_lr = nan must be positive"),
+        ("[schedule]\nweight_decay = -1", "weight_decay = -1.0 must not be negative"),
+        ("[schedule]\nepochs = 0", r"\[schedule\]: epochs = 0 must be at least 1"),
+        ("[sampler]\nname = 'rondom'", r"\[sampler\]: name 'rondom' is not one of: random, balanced"),
+        ("[sampler]\nbatch_size = 1", r"\[sampler\]: batch_size = 1 must be at least 2"),
+        ("[backbone]\ndim = 0", r"\[backbone\]: dim = 0 must be at least 1"),
+        ("[crop]\nsamples = 100", r"\[crop\]: samples = 100 must be at least 1600"),
+        ("[augmentation]\ncodec = 2", r"\[augmentation\]: codec = 2\.0 is not a probability"),
+        ("[augmentation]\ngain_db = nan", r"\[augmentation\]: gain_db = nan is not a size in dB"),
+        ("backbone = 3", "backbone must be a table"),
+        ("loss = 'aam'", "loss must be a table"),
+        ("seed = -1", "seed = -1 must be from 0"),
+        ("seed = 9223372036854775808", "must be from 0 to"),
+        ("seed =", "cannot be read as a recipe"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(text: str, match: str, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(RecipeError, match=match) as caught:
+        Recipe.load(tmp_path / "r.toml")
+    assert str(caught.value).startswith(str(tmp_path / "r.toml"))
+    assert str(caught.value).count("r.toml") == 1
+
+
+def test_an_integer_will_do_for_a_float() -> None:
+    schedule = Recipe.from_dict({"schedule": {"warmup_epochs": 3}}).schedule
+    assert schedule.warmup_epochs == 3.0
+    assert isinstance(schedule.warmup_epochs, float)
+
+
+def test_names_of_shipped_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"nonsense: no such file, nor a shipped recipe; those are: .*tiny"):
+        Recipe.load("nonsense")
+    with pytest.raises(RecipeError, match="cannot be read as a recipe"):
+        Recipe.load(tmp_path / "missing.toml")
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").write_text("seed = 5")  # a file of that name goes first
+    assert Recipe.load("tiny").seed == 5
+    monkeypatch.setattr(recipes, "SHIPPED", (tmp_path / "nowhere",))
+    assert shipped() == {}
+
+
+def test_another_number_of_epochs_keeps_the_shares() -> None:
+    recipe = replace(Recipe(), schedule=Schedule(epochs=300, warmup_epochs=10.0, eval_every=25))
+    assert recipe.shortened(60).schedule == Schedule(epochs=60, warmup_epochs=2.0, eval_every=5)
+    assert recipe.shortened(2).schedule.eval_every == 1
+    assert recipe.shortened(300) == recipe
