@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 PAGE = Path(__file__).parent / "command-line.md"
 INTRODUCTION = """# The command line
@@ -16,14 +17,13 @@ Generated from the help texts by `make docs`; a test keeps it true.
 def render() -> str:
     """The whole page."""
     os.environ |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "LINES": "40"}
-    import click
     import typer
 
     from synthprint.cli import app
 
     sections = [INTRODUCTION]
 
-    def add(command: click.Command, name: str, parent: click.Context | None) -> None:
+    def add(command: Any, name: str, parent: Any) -> None:
         context = type(command).context_class(command, info_name=name, parent=parent)
         if parent is not None:
             sections.append(f"## {context.command_path}\n\n```\n{command.get_help(context).strip()}\n```\n")

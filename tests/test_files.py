@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -67,6 +68,12 @@ def test_threads_do_not_share_a_temporary_file(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (tmp_path / "a").read_text() in texts
+
+
+def test_json_holds_paths_in_any_encoding(tmp_path: Path) -> None:
+    value = {os.fsdecode(b"caf\xe9.wav"): "é"}
+    files.write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
 
 
 def test_sha256(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -67,11 +67,13 @@ def test_eer_by_hand() -> None:
     assert metrics.eer([2, 3, 4], [1, 3]) == pytest.approx(0.4, abs=1e-15)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_eer_is_the_definition(target: np.ndarray, nontarget: np.ndarray) -> None:
     assert metrics.eer(target, nontarget) == pytest.approx(slow_eer(target, nontarget), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(TIED, TIED, st.randoms(use_true_random=False), st.sampled_from([0.25, 1.0, 8.0]), st.integers(-64, 64))
 def test_eer_depends_on_nothing_but_the_order_of_the_scores(
     target: np.ndarray, nontarget: np.ndarray, random, scale: float, shift: int
@@ -85,6 +87,7 @@ def test_eer_depends_on_nothing_but_the_order_of_the_scores(
     assert 0 <= eer <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(-1e6, 1e6))
 def test_eer_at_the_extremes(n_target: int, n_nontarget: int, score: float) -> None:
     equal = np.full(n_target, score), np.full(n_nontarget, score)
@@ -93,6 +96,7 @@ def test_eer_at_the_extremes(n_target: int, n_nontarget: int, score: float) -> N
     assert metrics.eer(equal[0], equal[1] + 1) == 1.0
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_eer_threshold_has_the_closest_rates(target: np.ndarray, nontarget: np.ndarray) -> None:
     threshold = metrics.eer_threshold(target, nontarget)
@@ -105,6 +109,7 @@ def test_eer_threshold_is_of_the_type_of_the_scores() -> None:
     assert above == np.nextafter(np.float32(0.25), np.float32(1))
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.floats(0.001, 0.999), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_min_dcf_is_the_definition(t: np.ndarray, n: np.ndarray, p_target: float, c_miss: float, c_fa: float) -> None:
     costs = [c_miss * p_target * miss + c_fa * (1 - p_target) * fa for miss, fa in slow_points(t, n)]
@@ -123,6 +128,7 @@ def test_cllr_is_the_definition() -> None:
     assert metrics.cllr([1e4], [1e4]) == pytest.approx(1e4 / math.log(2) / 2, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(TIED, TIED)
 def test_cllr_min_is_cllr_of_the_isotonic_fit(target: np.ndarray, nontarget: np.ndarray) -> None:
     scores = np.concatenate([target, nontarget])
@@ -133,6 +139,7 @@ def test_cllr_min_is_cllr_of_the_isotonic_fit(target: np.ndarray, nontarget: np.
     assert metrics.cllr_min(target, nontarget) == pytest.approx(expected, abs=1e-10)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.floats(0.01, 3), st.floats(-3, 3))
 def test_no_affine_calibration_beats_cllr_min(t: np.ndarray, n: np.ndarray, scale: float, shift: float) -> None:
     least = metrics.cllr_min(t, n)
@@ -140,6 +147,7 @@ def test_no_affine_calibration_beats_cllr_min(t: np.ndarray, n: np.ndarray, scal
     assert 0 <= least <= 1 + 1e-12
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_auroc_counts_pairs(positive: np.ndarray, negative: np.ndarray) -> None:
     pairs = [(p > n) + 0.5 * (p == n) for p in positive for n in negative]
@@ -147,6 +155,7 @@ def test_auroc_counts_pairs(positive: np.ndarray, negative: np.ndarray) -> None:
     assert metrics.auroc(-negative, -positive) == pytest.approx(metrics.auroc(positive, negative), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from([0.05, 0.5, 0.9, 0.95, 1.0]))
 def test_fpr_at_tpr_tries_every_threshold(positive: np.ndarray, negative: np.ndarray, tpr: float) -> None:
     enough = [t for t in {*positive.tolist(), *negative.tolist()} if (positive >= t).mean() >= tpr - 1e-12]
@@ -160,6 +169,7 @@ def test_fpr_at_tpr_needs_19_of_20() -> None:
     assert metrics.fpr_at_tpr([0.0], [1.0]) == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=1, max_size=20), TIED)
 def test_oscr_is_the_area_under_its_curve(known: list[tuple[int, bool]], unknown: np.ndarray) -> None:
     scores, correct = np.array([s / 4 for s, _ in known]), np.array([c for _, c in known])
@@ -171,6 +181,7 @@ def test_oscr_is_the_area_under_its_curve(known: list[tuple[int, bool]], unknown
     assert metrics.oscr(scores, correct, unknown) <= correct.mean() + 1e-12
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=30))
 def test_identification_from_the_confusion_matrix(labels: list[tuple[str, str]]) -> None:
     true, predicted = map(list, zip(*labels, strict=True))

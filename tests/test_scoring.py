@@ -13,43 +13,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthprint import metrics, pairs, scoring
-from synthprint.errors import EmbeddingsError
+from synthprint.errors import EmbeddingsError, MissingDependency
 from synthprint.scoring import QUADRANTS, Evaluation, all_pairs_eer, cosine_blocks, evaluate_all_pairs, score_trials
 from synthprint.types import Embeddings, Trials
 
-RNG = np.random.default_rng(11)
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([*shape, seed]).normal(size=shape)
+
+
+def integers(low: int, high: int, n: int) -> np.ndarray:
+    return np.random.default_rng([low + 99, high, n]).integers(low, high, n)
 
 
 def clustered(n: int, n_sources: int, noise: float, dim: int = 20) -> tuple[np.ndarray, list[str]]:
     """Vectors around one centre for each source, and which source is whose."""
-    centres, source = RNG.normal(size=(n_sources, dim)), RNG.integers(0, n_sources, n)
-    return centres[source] + noise * RNG.normal(size=(n, dim)), [f"source-{s}" for s in source]
+    source = integers(0, n_sources, n)
+    return normal(n_sources, dim)[source] + noise * normal(n, dim), [f"source-{s}" for s in source]
 
 
 def few_values(n: int, n_sources: int) -> tuple[np.ndarray, list[str]]:
     """Vectors of which most occur many times, so that scores are tied by the thousand, zero among them."""
-    vectors = RNG.integers(-1, 2, (n, 3)).astype(float)
+    vectors = integers(-1, 2, 3 * n).reshape(n, 3).astype(float)
     vectors[~vectors.any(axis=1)] = 1
-    return vectors, [f"source-{s}" for s in RNG.integers(0, n_sources, n)]
+    return vectors, [f"source-{s}" for s in integers(0, n_sources, n)]
 
 
 def unequal(n_singles: int, n_large: int) -> tuple[np.ndarray, list[str]]:
     """Many sources of one clip, one of two, and a large one."""
     names = [f"single-{i}" for i in range(n_singles)] + ["two"] * 2 + ["large"] * n_large
-    return RNG.normal(size=(len(names), 6)) + 2 * np.array([name == "large" for name in names])[:, None], names
+    return normal(len(names), 6) + 2 * np.array([name == "large" for name in names])[:, None], names
 
 
 CASES: dict[str, tuple[np.ndarray, list[str]]] = {
     "separable": clustered(700, 9, 0.4),
     "overlapping": clustered(700, 9, 2.0),
-    "unrelated": (RNG.normal(size=(600, 7)), [f"source-{i % 4}" for i in range(600)]),  # crosses near 0
-    "collapsed": (1 + 1e-3 * RNG.normal(size=(600, 16)), [f"source-{i % 4}" for i in range(600)]),
+    "unrelated": (normal(600, 7), [f"source-{i % 4}" for i in range(600)]),  # crosses near 0
+    "collapsed": (1 + 1e-3 * normal(600, 16), [f"source-{i % 4}" for i in range(600)]),
     "ties": few_values(500, 7),
     "all equal": (np.ones((40, 3)), [f"source-{i % 3}" for i in range(40)]),
     "opposite": (np.array([[1.0], [1.0], [-1.0], [-2.0], [3.0]]), ["a", "a", "b", "b", "b"]),
-    "300 sources": clustered(900, 300, 1.0),
+    "300 sources": clustered(500, 300, 1.0),
     "single clips": unequal(300, 200),
-    "duplicates": (np.repeat(RNG.normal(size=(120, 5)), 4, axis=0), [f"source-{i // 4 % 9}" for i in range(480)]),
+    "duplicates": (np.repeat(normal(120, 5), 4, axis=0), [f"source-{i // 4 % 9}" for i in range(480)]),
     "512-d": clustered(400, 5, 8.0, dim=512),
 }
 
@@ -63,10 +69,9 @@ def full_scores(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def slow_balanced(scores: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Where the means of P_miss and of P_fa over the sources with two utterances or more are equal."""
-    n_utterances = np.bincount(np.concatenate([first, second]))  # times N - 1
-    miss, fa = [], []
-    thresholds = np.append(np.unique(scores), np.inf)
-    for source in range(len(n_utterances)):
+    miss, fa, thresholds = [], [], np.append(np.unique(scores), np.inf)
+    n_sources = max(first.max(), second.max()) + 1
+    for source in range(n_sources):
         targets = np.sort(scores[(first == source) & (second == source)])
         nontargets = np.sort(scores[(first == source) ^ (second == source)])
         if len(targets):
@@ -106,7 +111,7 @@ def check_all(evaluation: Evaluation, vectors: np.ndarray, sources: list[str], q
 
 
 def some_quadrants(n: int) -> list[Any]:
-    return [[*QUADRANTS, None][k] for k in RNG.integers(0, 5, n)]
+    return [[*QUADRANTS, None][k] for k in integers(0, 5, n)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -155,10 +160,10 @@ def test_a_good_guess_spares_the_second_pass(monkeypatch: pytest.MonkeyPatch) ->
     assert passes == [1200, 1200]
     passes.clear()
     monkeypatch.setattr(pairs, "SAMPLE_FROM", 2)
-    monkeypatch.setattr(pairs, "SAMPLE_SIZE", 400)
-    monkeypatch.setattr(pairs, "SLACK", 0.1)
+    monkeypatch.setattr(pairs, "SAMPLE_SIZE", 600)
+    monkeypatch.setattr(pairs, "MOST_COUNTERS", 1 << 22)
     assert all_pairs_eer(vectors, sources) == expected
-    assert passes == [400, 1200]
+    assert passes == [600, 1200]
 
 
 def test_every_pass_and_every_window_counts_the_same() -> None:
@@ -197,18 +202,18 @@ def test_keys_rise_with_the_floats() -> None:
 
 @pytest.mark.parametrize("dim", [1, 3, 50, 512])
 def test_scores_are_cosines_and_depend_on_the_two_vectors_alone(dim: int) -> None:
-    vectors = RNG.normal(size=(301, dim))
+    vectors = normal(301, dim)
     scores = np.concatenate([block for _, block in cosine_blocks(vectors)])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, unit @ unit.T, atol=2e-6)
-    order = RNG.permutation(301)
+    order = np.random.default_rng(1).permutation(301)
     moved = np.concatenate([block for _, block in cosine_blocks(vectors[order])])
     assert (scores == scores.T).all()
     assert (moved == scores[np.ix_(order, order)]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(sorted(CASES)), st.integers(1, 4))
 def test_neither_order_nor_threads_matter(random, case: str, threads: int) -> None:
     vectors, sources = CASES[case]
@@ -222,7 +227,7 @@ def test_neither_order_nor_threads_matter(random, case: str, threads: int) -> No
 
 def test_the_scale_of_a_vector_does_not_matter() -> None:
     vectors, sources = CASES["overlapping"]
-    scaled = vectors * 2.0 ** RNG.integers(-20, 20, len(vectors))[:, None]
+    scaled = vectors * 2.0 ** integers(-20, 20, len(vectors))[:, None]
     assert all_pairs_eer(scaled, sources) == all_pairs_eer(vectors, sources)
 
 
@@ -255,7 +260,7 @@ def test_the_balanced_trials_are_those_of_a_source_with_a_target() -> None:
 
 
 def test_sources_of_equal_size_are_balanced_already() -> None:
-    vectors = RNG.normal(size=(400, 8)) + np.repeat(RNG.normal(size=(8, 8)), 50, axis=0)
+    vectors = normal(400, 8) + np.repeat(normal(8, 8), 50, axis=0)
     evaluation = evaluate_all_pairs(vectors, [f"s{i // 50}" for i in range(400)])
     assert evaluation.balanced.eer == pytest.approx(evaluation.pooled.eer, abs=1e-9)
 
@@ -268,9 +273,9 @@ def test_embeddings_and_arrays_are_alike() -> None:
 
 def test_trials_are_scored_as_cosines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "TRIALS_AT_ONCE", 7)
-    vectors = RNG.normal(size=(9, 4))
+    vectors = normal(9, 4)
     embeddings = Embeddings(tuple("abcdefghi"), vectors)
-    first, second = RNG.integers(0, 9, 40), RNG.integers(0, 9, 40)
+    first, second = integers(0, 9, 80).reshape(2, 40)
     trials = Trials(["abcdefghi"[i] for i in first], ["abcdefghi"[i] for i in second], first == second)
     cosine = [vectors[i] @ vectors[j] / np.sqrt((vectors[i] @ vectors[i]) * (vectors[j] @ vectors[j])) for i, j in
               zip(first, second, strict=True)]  # fmt: skip
@@ -303,12 +308,21 @@ def test_what_has_no_eer_is_an_error(vectors: Any, sources: list[str], quadrants
             all_pairs_eer(vectors, sources)
 
 
+def test_without_numba_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for module in ("pairs", "pair_kernels"):
+        monkeypatch.delitem(sys.modules, f"synthprint.{module}")
+    with pytest.raises(MissingDependency, match=r"synthprint\[evaluate\]"):
+        all_pairs_eer(*CASES["separable"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_does_not_grow_with_the_number_of_pairs() -> None:
     code = """
-import resource, numpy as np
+import re, numpy as np
 from synthprint.scoring import all_pairs_eer, evaluate_all_pairs
 rng = np.random.default_rng(0)
-def peak_mib(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mib(): return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
 def run(n):
     source = rng.integers(0, 40, n)
     vectors = (rng.normal(size=(40, 50))[source] + 2 * rng.normal(size=(n, 50))).astype(np.float32)

@@ -57,15 +57,17 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
             yield True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
+def write_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write `text` as UTF-8, atomically; `errors` as in `str.encode`."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # A path that is not UTF-8 holds lone surrogates; their escapes are JSON's own.
+    write_text(path, text + "\n", errors="backslashreplace")
 
 
 def sha256(path: Path) -> str:

@@ -22,7 +22,7 @@ from synthprint.traces import Candidate, Comparison, Failure, Neighbour, Trace
 from synthprint.vectors import cosines, unit
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
-SAME_RECORDING = 1 - 1e-6  # a cosine above this is not reached by another recording
+SAME_RECORDING = 1 - 1e-6  # a cosine above this is hardly reached by another recording
 
 
 class Tracer:
@@ -51,6 +51,7 @@ class Tracer:
             )
         self.extractor, self.gallery = extractor, gallery
         self.backend = backend or gallery.index.backend
+        shelves.find("backends", self.backend)  # a wrong name is told before anything is decoded
         self.top, self.nearest = top, nearest
 
     @classmethod
