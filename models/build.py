@@ -23,17 +23,17 @@ from typing import Any
 
 import numpy as np
 from prepare import HELD_OUT, position
-from synthprint.scoring import all_pairs_eer
 
 from synthprint import files
 from synthprint.checkpoint import Checkpoint
-from synthprint.enrolment import Enrolment, backend_of
 from synthprint.extraction import embed_manifest, load_extractor
-from synthprint.gallery import Gallery
-from synthprint.gallery_files import BackendSetting, Clip, Source
-from synthprint.inspection import inspect_all
-from synthprint.openset import EQUAL_ERROR, Identified, identified, rule
-from synthprint.shortcuts import guess, measure_shortcuts
+from synthprint.linting.inspection import inspect_all
+from synthprint.linting.shortcuts import guess, measure_shortcuts
+from synthprint.scoring import all_pairs_eer
+from synthprint.tracing.enrolment import Enrolment, backend_of
+from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
+from synthprint.tracing.openset import EQUAL_ERROR, Identified, identified, rule
 from synthprint.types import Embeddings, Manifest, Utterance
 
 NEVER_ENROLLED = ("gnuspeech/male", "gnuspeech/female", "gnuspeech/child")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synthprint import gallery_files
 from synthprint.errors import GalleryError
-from synthprint.gallery import Enrolled, Gallery
-from synthprint.gallery_files import BackendSetting, Clip, Index, Source
-from synthprint.openset import Rule, TrialCount
+from synthprint.tracing import gallery_files
+from synthprint.tracing.gallery import Enrolled, Gallery
+from synthprint.tracing.gallery_files import BackendSetting, Clip, Index, Source
+from synthprint.tracing.openset import Rule, TrialCount
 from synthprint.types import Embeddings
 
 EXTRACTOR = "e" * 64

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 import mlaad_tree
 from noise_files import RATE, noise, noise_corpus, save
-from synthprint.findings import N_EXAMPLES, SEVERITIES, Finding, counted, listed
-from synthprint.linting import Report, _sample, lint
+from synthprint.linting.findings import N_EXAMPLES, SEVERITIES, Finding, counted, listed
+from synthprint.linting.linter import Report, _sample, lint
+from synthprint.linting.partitions import MIN_CLIPS, check
 from synthprint.manifests import open_manifest
-from synthprint.partitions import MIN_CLIPS, check
 from synthprint.types import Manifest, Utterance
 
 REAL_LISTS = os.environ.get("SYNTHPRINT_MLAAD_LISTS")
@@ -241,7 +241,7 @@ def test_broken_files_are_found_and_none_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_without_audio_no_file_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synthprint.linting.inspect_all", lambda *_: pytest.fail("a file was looked at"))
+    monkeypatch.setattr("synthprint.linting.linter.inspect_all", lambda *_: pytest.fail("a file was looked at"))
     report = lint(manifest(("a.wav", "a"), ("b.wav", "b"), root=tmp_path), audio=False)
     assert codes(report) == {"small-source"}
     assert report.remarks == ("no file was looked at",)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synthprint import shelves
 from synthprint.backends.centroid import Centroid
 from synthprint.errors import GalleryError
-from synthprint.openset import (
+from synthprint.tracing.openset import (
     DEFAULT_MARGIN,
     EQUAL_ERROR,
     MAX_WRONG,

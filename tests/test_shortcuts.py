@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noise_files import noise, noise_corpus, save
-from synthprint import shortcuts
-from synthprint.linting import Report, lint
+from synthprint.linting import shortcuts
+from synthprint.linting.linter import Report, lint
 from synthprint.manifests import open_manifest
 
 

@@ -13,15 +13,15 @@ import soundfile
 
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
-from synthprint.enrolment import at_most, clips_in, development_of, from_manifest, opened, set_threshold
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, GalleryError, ManifestError, ShelfError
 from synthprint.extraction import load_extractor
-from synthprint.gallery import Gallery
-from synthprint.gallery_files import BackendSetting, Clip, Source
-from synthprint.openset import DEFAULT_MARGIN, OperatingPoint, Rule, TrialCount
-from synthprint.shipped import gallery_folder, model_folder, own_gallery_folder
-from synthprint.tracer import Tracer
-from synthprint.traces import Failure, Trace
+from synthprint.tracing.enrolment import at_most, clips_in, development_of, from_manifest, opened, set_threshold
+from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
+from synthprint.tracing.openset import DEFAULT_MARGIN, OperatingPoint, Rule, TrialCount
+from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
+from synthprint.tracing.tracer import Tracer
+from synthprint.tracing.traces import Failure, Trace
 from synthprint.types import Embeddings, Manifest, Utterance
 
 EXTRACTOR = "e" * 64
@@ -369,7 +369,7 @@ def test_a_draw_takes_at_most_so_many_of_each_source() -> None:
 
 
 def test_default_folders_are_told_where_they_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("synthprint.shipped._folder", lambda: tmp_path / "models" / "default")
+    monkeypatch.setattr("synthprint.tracing.shipped._folder", lambda: tmp_path / "models" / "default")
     for missing in (None, "default"):
         with pytest.raises(CheckpointError, match="--model"):
             model_folder(missing)
@@ -383,7 +383,7 @@ def test_the_gallery_that_comes_with_synthprint_is_not_changed(
     monkeypatch: pytest.MonkeyPatch, shared: Path, tiny_checkpoint: Checkpoint
 ) -> None:
     shipped = shared.parent
-    monkeypatch.setattr("synthprint.shipped._folder", lambda: shipped)
+    monkeypatch.setattr("synthprint.tracing.shipped._folder", lambda: shipped)
     tracer = Tracer.load(model=tiny_checkpoint.folder)
     assert tracer.gallery.names
     with pytest.raises(GalleryError, match="--from default"):

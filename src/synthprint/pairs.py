@@ -188,10 +188,12 @@ def _guess(pairs: Pairs, edges: np.ndarray) -> tuple[int, int]:
         return 0, 0
     below = np.pad(np.cumsum(coarse[:, POOLED], axis=1), ((0, 0), (1, 0)))
     p_miss, p_fa = rates(below, below[:, -1])
-    near = np.flatnonzero(np.abs(p_miss - p_fa) <= SLACK)
-    end = crossing(p_miss, p_fa).end
-    low, high = int(edges[min([end - 1, *near])]), int(edges[max([end, *near])])
-    return (low, high) if high - low <= _most_counters(pairs, 1) else (0, 0)
+    gap, end = np.abs(p_miss - p_fa), crossing(p_miss, p_fa).end
+    near = np.flatnonzero(gap <= SLACK)
+    first, last = min([end - 1, *near]), max([end, *near])
+    while edges[last] - edges[first] > _most_counters(pairs, 1):  # let go of what is less likely
+        first, last = (first + 1, last) if gap[first] > gap[last] else (first, last - 1)
+    return int(edges[first]), int(edges[last])
 
 
 def _most_counters(pairs: Pairs, n_windows: int) -> int:

@@ -30,6 +30,7 @@ DYNAMIC_RANGE = 1e-9  # of power, below the loudest bin
 ACTIVE = 10**-3.5  # a frame with less power than this, against the loudest, is a pause
 ENVELOPE_FFT, ENVELOPE_HOP = 64, 16  # the envelope of each of ENVELOPE_BANDS is sampled at 1 kHz …
 ENVELOPE_BANDS = 8
+BINS_A_BAND = ENVELOPE_FFT // 2 // ENVELOPE_BANDS
 MODULATION_FFT = 512  # … and its spectrum taken over half a second,
 MODULATION_FIRST, MODULATIONS, MODULATION_WIDTH = 10, 60, 4  # from 20 Hz up to 490 Hz, in steps of 8 Hz
 PARTS = {
@@ -55,6 +56,12 @@ class SpectralStatistics(nn.Module):
         dropout: of the statistics and of the hidden layer.
         parts: which statistics; see `statistics`.
     """
+
+    window: Tensor
+    envelope_window: Tensor
+    modulation_window: Tensor
+    bands: Tensor
+    cosines: Tensor
 
     def __init__(
         self,
@@ -91,7 +98,7 @@ class SpectralStatistics(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, T] -> [B, dim]."""
         # A few clips at a time stay in the cache: 3 times as fast in training as the batch at once.
-        pieces = waveform.split(CACHED_CLIPS) if self.training else (waveform,)
+        pieces = torch.split(waveform, CACHED_CLIPS) if self.training else (waveform,)
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             found = [self.statistics(piece.float()) for piece in pieces]
         return self.head(torch.cat([torch.cat([each[part] for part in self.parts], dim=1) for each in found]))
@@ -103,7 +110,9 @@ class SpectralStatistics(nn.Module):
         return embedding if self.hidden is None else embedding + self.hidden(x)
 
     def statistics(self, waveform: Tensor) -> dict[str, Tensor]:
-        """[B, T] -> for each part (the cepstral ones where asked for) [B, size]; levels in dB, over the frames that are no pauses.
+        """[B, T] -> for each part [B, size]; levels in dB, over the frames that are no pauses.
+
+        The cepstral parts only where they are asked for.
 
         fine: mean over time, less its moving average over frequency. level: mean per band. deviation, change: over
         time, per band, of the spectrum and of its steps from frame to frame. roughness: mean step from bin to bin,
@@ -140,14 +149,14 @@ class SpectralStatistics(nn.Module):
         """Log spectrum of the log envelopes, less its mean: [B, T] -> [B, ENVELOPE_BANDS * MODULATIONS]."""
         fast = _spectrum(waveform, ENVELOPE_FFT, ENVELOPE_HOP, self.envelope_window)
         bins = fast.square().sum(dim=-1).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
-        envelope = bins.unflatten(1, (ENVELOPE_BANDS, -1)).mean(dim=2).clamp(min=1e-6).log()
+        envelope = bins.reshape(-1, ENVELOPE_BANDS, BINS_A_BAND, bins.shape[2]).mean(dim=2).clamp(min=1e-6).log()
         envelope = envelope - envelope.mean(dim=2, keepdim=True)
         envelope = F.pad(envelope, (0, max(0, MODULATION_FFT - envelope.shape[2])))
         slow = _spectrum(envelope.flatten(0, 1), MODULATION_FFT, MODULATION_FFT // 2, self.modulation_window)
         power = slow.square().sum(dim=-1).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
         last = MODULATION_FIRST + MODULATIONS * MODULATION_WIDTH
-        grouped = power[:, MODULATION_FIRST:last].unflatten(1, (MODULATIONS, MODULATION_WIDTH)).mean(dim=2)
-        return (grouped - grouped.mean(dim=1, keepdim=True)).unflatten(0, (-1, ENVELOPE_BANDS)).flatten(1)
+        grouped = power[:, MODULATION_FIRST:last].reshape(-1, ENVELOPE_BANDS, MODULATIONS, MODULATION_WIDTH).mean(dim=3)
+        return (grouped - grouped.mean(dim=2, keepdim=True)).flatten(1)
 
 
 def _spectrum(waveform: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ import typer
 
 from synthprint.cli.tables import print_table
 from synthprint.cli.trace import Model, Threads
-from synthprint.findings import counted
+from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
-    from synthprint.gallery import Enrolled, Gallery
-    from synthprint.openset import OperatingPoint, Rule
+    from synthprint.tracing.gallery import Enrolled, Gallery
+    from synthprint.tracing.openset import OperatingPoint, Rule
     from synthprint.types import Manifest
 
 app = typer.Typer(
@@ -51,9 +51,9 @@ def enrol(
     threads: Threads = None,
 ) -> None:
     """Add clips of a source to a gallery, from one clip up; nothing is trained. Exits with 1 if a clip was left out."""
-    from synthprint.enrolment import from_files, opened
     from synthprint.extraction import load_extractor
-    from synthprint.shipped import gallery_folder, model_folder, own_gallery_folder
+    from synthprint.tracing.enrolment import from_files, opened
+    from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
 
     folder = own_gallery_folder(gallery)
     extractor = load_extractor(model_folder(model), threads=threads)
@@ -80,9 +80,9 @@ def add(
     """Enrol all sources of a data set, with their families. Exits with 1 if a clip was left out."""
     import numpy as np
 
-    from synthprint.enrolment import at_most, from_manifest, opened
     from synthprint.extraction import load_extractor
-    from synthprint.shipped import gallery_folder, model_folder, own_gallery_folder
+    from synthprint.tracing.enrolment import at_most, from_manifest, opened
+    from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
 
     folder = own_gallery_folder(gallery)
     manifest = _manifest(data, protocol, split)
@@ -140,8 +140,8 @@ def remove(
     sources: Annotated[list[str], typer.Argument(help="Names of enrolled sources.")],
 ) -> None:
     """Take sources out of a gallery. They can be enrolled anew."""
-    from synthprint.gallery import Gallery
-    from synthprint.shipped import own_gallery_folder
+    from synthprint.tracing.gallery import Gallery
+    from synthprint.tracing.shipped import own_gallery_folder
 
     opened = Gallery.load(own_gallery_folder(gallery))
     for source in sources:
@@ -156,8 +156,8 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Add what other galleries have enrolled; they stay as they are, and the thresholds are those of the first."""
-    from synthprint.gallery import Gallery
-    from synthprint.shipped import gallery_folder, own_gallery_folder
+    from synthprint.tracing.gallery import Gallery
+    from synthprint.tracing.shipped import gallery_folder, own_gallery_folder
 
     opened = Gallery.load(own_gallery_folder(gallery))
     for other in others:
@@ -193,10 +193,10 @@ def threshold(
     """
     from dataclasses import asdict
 
-    from synthprint.enrolment import development_of, set_threshold
     from synthprint.extraction import load_extractor
-    from synthprint.gallery import Gallery
-    from synthprint.shipped import model_folder, own_gallery_folder
+    from synthprint.tracing.enrolment import development_of, set_threshold
+    from synthprint.tracing.gallery import Gallery
+    from synthprint.tracing.shipped import model_folder, own_gallery_folder
 
     point = _operating_point(false_rejection, false_acceptance)
     opened = Gallery.load(own_gallery_folder(gallery))
@@ -212,7 +212,7 @@ def threshold(
 
 
 def _operating_point(false_rejection: float | None, false_acceptance: float | None) -> OperatingPoint:
-    from synthprint.openset import OperatingPoint
+    from synthprint.tracing.openset import OperatingPoint
 
     if false_rejection is not None and false_acceptance is not None:
         raise typer.BadParameter("give --false-rejection or --false-acceptance, not both")
@@ -233,8 +233,8 @@ def _manifest(data: Path, protocol: str | None, split: str | None, preferred: st
 
 
 def _open(gallery: Path | None) -> Gallery:
-    from synthprint.gallery import Gallery
-    from synthprint.shipped import gallery_folder
+    from synthprint.tracing.gallery import Gallery
+    from synthprint.tracing.shipped import gallery_folder
 
     return Gallery.load(gallery_folder(gallery))
 
@@ -289,7 +289,7 @@ def _in_words(rule: Rule) -> str:
 
 
 def _report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
-    from synthprint.gallery_files import printable
+    from synthprint.tracing.gallery_files import printable
 
     if as_json:
         failures = [{"path": path, "error": reason} for path, reason in enrolled.failures.items()]

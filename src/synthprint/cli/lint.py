@@ -10,9 +10,9 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from synthprint.findings import Severity
-    from synthprint.linting import Report
-    from synthprint.shortcuts import Shortcuts
+    from synthprint.linting.findings import Severity
+    from synthprint.linting.linter import Report
+    from synthprint.linting.shortcuts import Shortcuts
 
 COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -30,7 +30,7 @@ def lint(
     """Look for what is wrong with a corpus, or would mislead those who measure on it. Exits with 1 on errors."""
     import json
 
-    from synthprint import linting
+    from synthprint.linting import linter as linting
     from synthprint.manifests import open_manifest
 
     manifest = open_manifest(data, protocol)
@@ -46,7 +46,7 @@ def lint(
 def _show(report: Report) -> None:
     from rich.console import Console
 
-    from synthprint.findings import counted
+    from synthprint.linting.findings import counted
 
     console = Console(highlight=False)
     splits = ", ".join(f"{name or 'no split'} {n:,}" for name, n in report.splits.items())

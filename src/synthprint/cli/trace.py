@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthprint.cli.tables import print_table
-from synthprint.findings import counted
+from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
-    from synthprint.tracer import Tracer
-    from synthprint.traces import Failure, Trace
+    from synthprint.tracing.tracer import Tracer
+    from synthprint.tracing.traces import Failure, Trace
 
 Model = Annotated[
     Path | None,
@@ -37,8 +37,8 @@ def trace(
     threads: Threads = None,
 ) -> None:
     """Which enrolled source made each clip, or none of them. Exits with 1 if a clip could not be read."""
-    from synthprint.enrolment import clips_in
-    from synthprint.tracer import Tracer
+    from synthprint.tracing.enrolment import clips_in
+    from synthprint.tracing.tracer import Tracer
 
     tracer = Tracer.load(gallery, model, backend, threads)
     tracer.top, tracer.nearest = top, nearest
@@ -68,9 +68,9 @@ def compare(
     """How alike two clips are: the cosine similarity of their embeddings, from -1 to 1. It is no probability."""
     import json
 
-    from synthprint import tracer
     from synthprint.extraction import load_extractor
-    from synthprint.shipped import model_folder
+    from synthprint.tracing import tracer
+    from synthprint.tracing.shipped import model_folder
 
     comparison = tracer.compare(load_extractor(model_folder(model), threads=threads), a, b)
     if as_json:
@@ -83,7 +83,7 @@ def compare(
 def _print_json(answers: Iterable[Trace | Failure]) -> list[Failure]:
     import json
 
-    from synthprint.traces import Failure
+    from synthprint.tracing.traces import Failure
 
     failures = []
     for answer in answers:
@@ -94,7 +94,7 @@ def _print_json(answers: Iterable[Trace | Failure]) -> list[Failure]:
 
 def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Failure]:
     """One line a clip, as they are answered."""
-    from synthprint.traces import Failure
+    from synthprint.tracing.traces import Failure
 
     width = min(max([7, *map(len, tracer.gallery.names)]), WIDEST_NAME)
     _print_notes(tracer.doubts)
@@ -111,7 +111,7 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
 
 def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
     """Everything about a single clip."""
-    from synthprint.traces import Failure
+    from synthprint.tracing.traces import Failure
 
     (answer,) = answers
     if isinstance(answer, Failure):
@@ -133,6 +133,6 @@ def _print_notes(notes: Iterable[str]) -> None:
 
 
 def _shown(path: str) -> str:
-    from synthprint.gallery_files import printable
+    from synthprint.tracing.gallery_files import printable
 
     return printable(path)

@@ -75,7 +75,7 @@ def embed(
 
     from synthprint import extraction, packing
     from synthprint.manifests import open_manifest
-    from synthprint.shipped import model_folder
+    from synthprint.tracing.shipped import model_folder
 
     extractor = extraction.load_extractor(model_folder(model), device, threads)
     manifest = open_manifest(data, protocol)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from synthprint import partitions
-from synthprint.findings import Finding, Severity, counted
-from synthprint.inspection import Inspection, inspect_all
+from synthprint.linting import partitions
+from synthprint.linting.findings import Finding, Severity, counted
+from synthprint.linting.inspection import Inspection, inspect_all
+from synthprint.linting.shortcuts import FOLDS, MAX_SOURCES, Shortcuts, measure_shortcuts
 from synthprint.manifests import distinct
-from synthprint.shortcuts import FOLDS, MAX_SOURCES, Shortcuts, measure_shortcuts
 from synthprint.types import Manifest, Utterance
 
 CLIPS_PER_SOURCE = 100

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthprint.checkpoint import CONFIG
 from synthprint.errors import CheckpointError, GalleryError
-from synthprint.gallery_files import INDEX
+from synthprint.tracing.gallery_files import INDEX
 
 DEFAULT = "default"
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from synthprint import audio, openset, shelves
+from synthprint import audio, shelves
 from synthprint.audio import SAMPLE_RATE, decoded
-from synthprint.enrolment import backend_of, embed_stream, from_files, reason_of
 from synthprint.errors import AudioError, GalleryError
 from synthprint.extraction import Extractor, embed_wave, load_extractor
-from synthprint.gallery import Enrolled, Gallery
-from synthprint.openset import Rule
 from synthprint.shelves import SourceScorer
-from synthprint.shipped import gallery_folder, model_folder, own_gallery_folder
-from synthprint.traces import Candidate, Comparison, Failure, Neighbour, Trace
+from synthprint.tracing import openset
+from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
+from synthprint.tracing.gallery import Enrolled, Gallery
+from synthprint.tracing.openset import Rule
+from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
+from synthprint.tracing.traces import Candidate, Comparison, Failure, Neighbour, Trace
 from synthprint.vectors import cosines, unit
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon

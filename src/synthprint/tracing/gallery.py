@@ -20,7 +20,7 @@ import numpy as np
 
 from synthprint import files
 from synthprint.errors import GalleryError
-from synthprint.gallery_files import (
+from synthprint.tracing.gallery_files import (
     INDEX,
     REMEDY,
     SEGMENTS,

@@ -14,12 +14,12 @@ from synthprint import files, shelves
 from synthprint.audio import SAMPLE_RATE, decoded
 from synthprint.errors import AudioError, EmbeddingsError, GalleryError
 from synthprint.extraction import Extractor, embed, embed_manifest
-from synthprint.gallery import Enrolled, Gallery, check_free
-from synthprint.gallery_files import INDEX, BackendSetting, Clip, Source, printable
-from synthprint.openset import EQUAL_ERROR, Development, OperatingPoint, Rule, rule, trials
 from synthprint.progress import track
 from synthprint.protocols.folder import AUDIO_ENDINGS, audio_files
 from synthprint.shelves import Backend
+from synthprint.tracing.gallery import Enrolled, Gallery, check_free
+from synthprint.tracing.gallery_files import INDEX, BackendSetting, Clip, Source, printable
+from synthprint.tracing.openset import EQUAL_ERROR, Development, OperatingPoint, Rule, rule, trials
 from synthprint.types import Embeddings, Manifest
 
 

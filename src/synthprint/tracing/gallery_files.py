@@ -17,7 +17,7 @@ from typing import Any
 
 from synthprint import files
 from synthprint.errors import EmbeddingsError, GalleryError
-from synthprint.openset import Rule, TrialCount
+from synthprint.tracing.openset import Rule, TrialCount
 from synthprint.types import Embeddings
 
 FORMAT = "synthprint-gallery-1"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthprint.findings import Finding
-from synthprint.inspection import Inspection
+from synthprint.linting.findings import Finding
+from synthprint.linting.inspection import Inspection
 
 FOLDS = 5
 TREES = 50

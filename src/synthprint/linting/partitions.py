@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Literal
 
-from synthprint.findings import Finding, counted, listed
+from synthprint.linting.findings import Finding, counted, listed
 from synthprint.types import SPLITS, Manifest, Utterance
 
 MIN_CLIPS = 10  # of a source, to train or to test on

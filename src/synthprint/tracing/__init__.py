@@ -1,0 +1,1 @@
+"""Enrolled sources, and the tracer that answers from them."""
