@@ -29,6 +29,7 @@ WEIGHT = 1 << 60  # of all trials of a kind on the source-balanced curve: whole 
 SAMPLE_FROM = 16_384  # utterances; two passes over fewer take no time
 SAMPLE_SIZE = 4_096
 SLACK = 0.01  # the window holds what is this close to P_miss = P_fa in the sample
+CACHE_LINE = 64  # bytes
 FIRST_KEY, LAST_KEY = 0x3FFF_FFFF, 0xC000_0000  # of -2 and 2: no cosine is beyond them
 
 
@@ -257,4 +258,14 @@ def packed(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     padded_dim, n_blocks = -(-dim // 4) * 4, -(-n // N_COLUMNS)
     rows = np.zeros((n_blocks * N_COLUMNS, padded_dim), np.float32)
     rows[:n, :dim] = vectors
-    return rows, np.ascontiguousarray(rows.reshape(n_blocks, N_COLUMNS, padded_dim).transpose(0, 2, 1))
+    blocks = _aligned((n_blocks, padded_dim, N_COLUMNS))
+    blocks[:] = rows.reshape(n_blocks, N_COLUMNS, padded_dim).transpose(0, 2, 1)
+    return rows, blocks
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Float32 that starts on a cache line: vector loads across two lines cost a quarter of the products' speed."""
+    n_bytes = 4 * int(np.prod(shape))
+    memory = np.empty(n_bytes + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + n_bytes].view(np.float32).reshape(shape)
