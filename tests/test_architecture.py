@@ -20,13 +20,13 @@ PACKAGE = Path(synthprint.__file__).parent
 # A room imports from its own line and from the lines before it.
 LEVELS = (
     ("nouns", ("errors", "files", "types", "vectors")),
-    ("leaves", ("shelves", "audio", "foreign", "background", "augmentation", "packing", "sampling", "frontend", "similarity",
-                "metrics", "progress", "processes", "recipes", "checkpoint")),
+    ("leaves", ("shelves", "audio", "foreign", "background", "augmentation", "packing", "sampling", "frontend",
+                "similarity", "metrics", "progress", "processes", "recipes", "checkpoint")),
     ("shelves", SHELVES),
-    ("verbs", ("training", "training_data", "runs", "export", "extraction", "scoring", "pairs", "pair_kernels", "manifests",
-               "linting", "corpus")),
+    ("verbs", ("training", "training_data", "runs", "export", "extraction", "scoring", "pairs", "pair_kernels",
+               "manifests", "linting", "corpus")),
     ("faces", ("tracing", "figures")),
-    ("doors", ("cli",)),
+    ("doors", ("cli", "__main__")),
 )  # fmt: skip
 LEVEL = {room: number for number, (_, rooms) in enumerate(LEVELS) for room in rooms}
 TORCH_ROOMS = {"frontend", "similarity", "backbones", "losses", "training", "training_data", "runs", "export"}

@@ -101,15 +101,17 @@ def _show_engines(entries: list[Entry]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "engine", "system", "kind", "family", "languages", "licence"):
-        table.add_column(column, overflow="fold")
+    for column in ("", "system", "kind", "family"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("languages", overflow="fold")
     for entry in entries:
         system, here = entry.system, entry.installed
         spoken = [code if here and code in here.languages else f"({code})" for code in system.languages]
-        licence = system.licence if system.redistributable else f"{system.licence} (do not pass its audio on)"
-        mark = "yes" if here else "no"
-        table.add_row(mark, entry.engine, system.name, system.kind, system.family, " ".join(spoken), licence)
+        table.add_row("yes" if here else "no", system.name, system.kind, system.family, " ".join(spoken))
     Console().print(table)
+    kept = [entry.system.name for entry in entries if not entry.system.redistributable]
+    if kept:
+        typer.echo(f"Do not pass on the audio of {', '.join(kept)}. All licences: --json")
 
 
 def _summary(built: Built) -> dict[str, object]:
