@@ -33,6 +33,6 @@ show synthprint train demo --data "$here/manifest.csv" --out "$out/run"
 
 say "6. How good is it? Every pair of the held-out example clips is a trial."
 show synthprint embed "$out/run" --data "$here/manifest.csv" --split dev --out "$out/dev.safetensors"
-show synthprint evaluate "$out/dev.safetensors" --manifest "$here/manifest.csv" --out "$out/evaluation"
+show synthprint evaluate "$out/dev.safetensors" --manifest "$here/manifest.csv" --split dev --out "$out/evaluation"
 
 say "Done. Figures: $out/evaluation/det.png, det.svg. Your gallery: $out/gallery. Your extractor: $out/run/best."
