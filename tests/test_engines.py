@@ -39,14 +39,13 @@ def two_texts(system: System) -> tuple[str, list[str]]:
 
 def vowels(duration_s: float = 1.2) -> np.ndarray:
     """Four syllables of a voiced sound: pulses through three resonances, [T] at 16 kHz."""
-    from scipy.signal import lfilter
-
     time_s = np.arange(round(duration_s * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
     phase = np.cumsum(110.0 + 20.0 * np.sin(2 * np.pi * time_s)) / audio.SAMPLE_RATE
     wave = np.diff(np.floor(phase), prepend=0.0)
     for frequency, bandwidth in ((650.0, 80.0), (1100.0, 90.0), (2500.0, 150.0)):
         radius = np.exp(-np.pi * bandwidth / audio.SAMPLE_RATE)
-        wave = lfilter([1.0], [1.0, -2 * radius * np.cos(2 * np.pi * frequency / audio.SAMPLE_RATE), radius**2], wave)
+        ringing = radius ** np.arange(2000) * np.sin(2 * np.pi * frequency * np.arange(1, 2001) / audio.SAMPLE_RATE)
+        wave = np.convolve(wave, ringing)[: len(wave)]
     wave *= np.sin(4 * np.pi * time_s / duration_s) ** 2
     return np.float32(0.5 * wave / np.abs(wave).max())
 
