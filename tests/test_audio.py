@@ -126,7 +126,7 @@ BAD = {
     "header_only.wav": (wav_bytes(b""), r"holds 0\.000 s"),
     "cut_header.wav": (wav_bytes(SECOND)[:20], "not audio"),
     "short.wav": (wav_bytes(SECOND[:1000]), r"holds 0\.031 s of audio; at least 0\.05 s"),
-    "channels.wav": (wav_bytes(SECOND, channels=65535), "not audio"),
+    "channels.wav": (wav_bytes(SECOND, channels=65535), "not audio|claims to have 0 channels"),
     "thousand.wav": (wav_bytes(SECOND, channels=1000), r"holds 0\.001 s"),
     "fast.wav": (wav_bytes(SECOND, rate=2**31 - 1), "claims a sample rate of 2147483647 Hz"),
     "fast_and_wide.wav": (wav_bytes(SECOND, rate=2**31 - 1, channels=1000), "claims a sample rate"),

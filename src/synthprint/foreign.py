@@ -19,6 +19,7 @@ import numpy as np
 from synthprint.errors import AudioError
 
 BLOCK_VALUES = 1 << 20  # samples times channels that are decoded at a time: 4 MB
+NOT_AUDIO = "is not audio that libsndfile or ffmpeg reads; is it damaged, or another kind of file?"
 MAX_CHANNELS = 1024  # libsndfile's limit too
 
 Mono = tuple[int, Iterator[np.ndarray]]  # sample rate in Hz, blocks [T]
@@ -41,7 +42,7 @@ def _with_ffmpeg(path: Path) -> Iterator[Mono]:
     probe = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = probe.stdout.split("\n")[0].strip(",").split(",")
     if len(found) != 2 or not all(text.isdigit() for text in found):
-        raise AudioError(path, "is not audio that libsndfile or ffmpeg reads; is it damaged, or another kind of file?")
+        raise AudioError(path, NOT_AUDIO)
     rate, channels = int(found[0]), _plausible(path, int(found[1]))
     output = ["-map", "a:0", "-ar", str(rate), "-ac", str(channels), "-f", "f32le", "pipe:1"]
     command = ["ffmpeg", "-nostdin", *source, *output]
@@ -69,9 +70,11 @@ def _with_av(path: Path) -> Iterator[Mono]:
     try:
         with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
-                raise AudioError(path, "has no audio track")
+                raise AudioError(path, NOT_AUDIO)
             stream = container.streams.audio[0]
             yield stream.rate, _av_blocks(av, container, stream, _plausible(path, stream.channels))
+    except av.error.InvalidDataError as error:
+        raise AudioError(path, NOT_AUDIO) from error
     except (av.error.FFmpegError, ValueError) as error:
         raise AudioError(path, f"is not audio, or is damaged ({error}); copy or export it again") from error
 
