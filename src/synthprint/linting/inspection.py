@@ -6,6 +6,7 @@ file is read in blocks, so that a long recording needs no more memory than a sho
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -125,14 +126,14 @@ def _blocks(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
     import soundfile
 
     try:
-        file = soundfile.SoundFile(str(path))
-    except soundfile.LibsndfileError:
+        file = soundfile.SoundFile(os.fsencode(path))
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw, which may hold anything
         yield audio.load(path)  # what libsndfile does not read; `info` too has then seen it at SAMPLE_RATE
         return
     with file:
         # A whole number of level frames, so that the contour has no seam.
         size = round(BLOCK_S / FRAME_S) * max(1, round(FRAME_S * info.sample_rate))
-        for block in file.blocks(size, dtype="float32", always_2d=True):
+        while len(block := file.read(size, dtype="float32", always_2d=True)):  # not `blocks`: it pads a cut mp3
             yield block.mean(axis=1)
 
 
