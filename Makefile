@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints/dev.txt
 	touch $@
 
 demo: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo-out
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo-out
 
 test: setup
 	$(BIN)/python -m pytest

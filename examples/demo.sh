@@ -6,33 +6,37 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-demo-out}
 rm -rf "$out"
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 export SYNTHPRINT_CACHE="$out/cache"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
+show() { printf '\033[2m$ %s\033[0m\n' "${*//$out/OUT}"; "$@"; }
 
-new=gnuspeech/male
-new_clips=("$here"/clips/gnuspeech_male/*.flac)
+cd "$here"
+new=gnuspeech/child
+new_clips=(clips/gnuspeech_child/*.flac)
 
-say "1. Which system made these clips? One line a clip; one of the systems is not enrolled."
-show synthprint trace "$here/clips"
+say "1. Which system made these clips? One line a clip, the true system is its folder. One of the systems, $new,
+   is not enrolled. The vocoders (griffinlim, world) remake flite's voice here, which the gallery has not heard them do."
+show synthprint trace clips
 
 say "2. A closer look at one clip of the system that nobody enrolled."
-show synthprint trace "${new_clips[3]}"
+show synthprint trace "${new_clips[4]}"
 
-say "3. Enrol it from three clips, beside all that is known; no training. Then trace again."
-show synthprint enrol "$out/gallery" "$new" "${new_clips[@]:0:3}" --from default
-show synthprint trace "${new_clips[3]}" --gallery "$out/gallery"
+say "3. Enrol it from three clips, beside all that is known; no training. Then trace the other three."
+show synthprint enrol "$out/gallery" "$new" "${new_clips[@]:0:3}" --family gnuspeech-trm --from default
+show synthprint trace "${new_clips[4]}" --gallery "$out/gallery"
+show synthprint trace "${new_clips[@]:3:3}" --gallery "$out/gallery"
 
-say "4. Do two clips come from the same system?"
-show synthprint compare "$here"/clips/flite_slt/01.flac "$here"/clips/flite_slt/02.flac
-show synthprint compare "$here"/clips/flite_slt/01.flac "$here"/clips/espeak-ng_default/01.flac
+say "4. How alike are two clips of one system, and of two?"
+show synthprint compare clips/flite_slt/01.flac clips/flite_slt/02.flac
+show synthprint compare clips/flite_slt/01.flac clips/espeak-ng_default/01.flac
 
 say "5. Train an extractor of your own: about a minute, on the example clips."
-show synthprint train demo --data "$here/manifest.csv" --out "$out/run"
+show synthprint train demo --data manifest.csv --out "$out/run"
 
 say "6. How good is it? Every pair of the held-out example clips is a trial."
-show synthprint embed "$out/run" --data "$here/manifest.csv" --split dev --out "$out/dev.safetensors"
-show synthprint evaluate "$out/dev.safetensors" --manifest "$here/manifest.csv" --split dev --out "$out/evaluation"
+show synthprint embed "$out/run" --data manifest.csv --split dev --out "$out/dev.safetensors"
+show synthprint evaluate "$out/dev.safetensors" --manifest manifest.csv --split dev --out "$out/evaluation"
 
 say "Done. Figures: $out/evaluation/det.png, det.svg. Your gallery: $out/gallery. Your extractor: $out/run/best."

@@ -4,7 +4,7 @@
 
 Needs espeak-ng, flite, festival (kal, slt), gnuspeech, WORLD and Griffin-Lim (`synthprint corpus engines` says how to
 install them). The sentences are our own; the engines' licences leave what they speak free. The sentences are not
-those of the shipped extractor's corpora.
+those of the shipped extractor's corpora. gnuspeech draws intonation and drift at random, so its clips come out anew.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from synthprint.types import Manifest, Utterance
 
 HERE = Path(__file__).parent
 CLIPS_A_SOURCE, TRAIN_CLIPS = 6, 3
-LONGEST_S = 2.6
+LONGEST_S = 4.0
 SPOKEN = {
     "espeak_ng": ("espeak-ng/default", "espeak-ng/klatt2"),
     "flite": ("flite/kal16", "flite/rms", "flite/slt"),
     "festival": ("festival/kal", "festival/slt_hts"),
-    "gnuspeech": ("gnuspeech/male",),
+    "gnuspeech": ("gnuspeech/child",),
 }
 REMADE = {"world": "world/full", "griffin_lim": "griffinlim/lin"}  # from flite/rms
 

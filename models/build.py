@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--backend", default="cosine")
+    parser.add_argument("--backend", default="centroid")
     arguments = parser.parse_args()
 
     checkpoint = Checkpoint.load(arguments.run)

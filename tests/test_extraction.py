@@ -272,3 +272,18 @@ def test_onnx_extraction_brings_no_torch(tiny_checkpoint: Checkpoint) -> None:
         "assert vector.shape == (8,) and 'torch' not in sys.modules, 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tiny_checkpoint.folder)], check=True)
+
+
+def test_a_long_clip_shows_how_far_it_is_and_embeds_the_same(
+    extractor: OnnxExtractor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wave = tone(2, 2, 3.0)
+    whole, _ = embed(extractor, [("a", wave)])
+    monkeypatch.setattr(extraction, "LONG_WINDOWS", 2)
+    monkeypatch.setattr(extraction, "CHUNK_WINDOWS", 4)
+    monkeypatch.setattr("synthprint.progress.FIRST_LINE_AFTER_S", 0.0)
+    parts, _ = embed(extractor, [("a", wave)])
+    assert whole is not None
+    assert parts is not None
+    np.testing.assert_array_equal(parts.vectors, whole.vectors)
+    assert "embedding a long clip: 4/6" in capsys.readouterr().err

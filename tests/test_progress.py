@@ -87,3 +87,19 @@ def test_a_terminal_shows_a_bar_and_stdout_stays_clean() -> None:
     assert "counting" in text
     assert "10/10" in text
     assert "at 5" in text
+
+
+def test_a_job_within_a_job_that_is_shown_is_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthprint.progress.FIRST_LINE_AFTER_S", 0.0)
+    with progress("outer", 2) as outer:
+        with progress("inner", 1) as inner:
+            inner.advance()
+        outer.advance()
+    shown = capsys.readouterr().err
+    assert "outer: 1/2" in shown
+    assert "inner" not in shown
+    with progress("after", 1) as after:
+        after.advance()
+    assert "after: 1/1" in capsys.readouterr().err

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TORCH_BATCH = 64  # windows
 CHUNK_WINDOWS = 256  # windows that are gathered from several utterances and embedded together
 NOT_FINITE = "gives an embedding that is not finite"
+LONG_WINDOWS = 600  # half an hour of 3 s windows
 PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
 
 Wave = np.ndarray | AudioError  # [T] at 16 kHz, or the error met on the way to it
@@ -201,7 +202,7 @@ def embed(
     windows: list[Windows] = []
     failures: dict[str, str] = {}
     for chunk in _chunks(waves, extractor.window_samples, failures):
-        flat = extractor.embed_windows([view for _, covered in chunk for view in covered.windows])
+        flat = _embedded(extractor, [view for _, covered in chunk for view in covered.windows])
         position = 0
         for key, covered in chunk:
             own = flat[position : position + len(covered.windows)]
@@ -216,6 +217,18 @@ def embed(
     if not ids:
         return None, failures
     return Embeddings(tuple(ids), np.stack(vectors), extractor.digest, _joined(windows)), failures
+
+
+def _embedded(extractor: Extractor, windows: list[np.ndarray]) -> np.ndarray:
+    """Windows [T] -> [W, D]; those of a long clip a part at a time, showing how far it is."""
+    if len(windows) < LONG_WINDOWS:
+        return extractor.embed_windows(windows)
+    parts = []
+    with progress("embedding a long clip", len(windows)) as shown:
+        for start in range(0, len(windows), CHUNK_WINDOWS):
+            parts.append(extractor.embed_windows(windows[start : start + CHUNK_WINDOWS]))
+            shown.advance(len(parts[-1]))
+    return np.concatenate(parts)
 
 
 def _chunks(

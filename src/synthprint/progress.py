@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
 FIRST_LINE_AFTER_S = 2.0
 LINE_EVERY_S = 10.0
+_SHOWING: ContextVar[bool] = ContextVar("showing", default=False)
 
 
 class Progress:
@@ -79,14 +81,22 @@ class _Lines(Progress):
 
 @contextmanager
 def progress(description: str, total: int | None = None, done: int = 0) -> Iterator[Progress]:
-    """Show the progress of a job while the block runs; `done` steps were done before, and say nothing of its speed."""
+    """Show the progress of a job while the block runs; `done` steps were done before, and say nothing of its speed.
+
+    A job within a job that is shown is not shown itself.
+    """
+    if _SHOWING.get():
+        yield Progress(description, total, done)
+        return
     stream = sys.stderr
     shown: _Bar | _Lines = (
         _Bar(description, total, done) if stream.isatty() else _Lines(description, total, done, stream)
     )
+    token = _SHOWING.set(True)
     try:
         yield shown
     finally:
+        _SHOWING.reset(token)
         shown.close()
 
 

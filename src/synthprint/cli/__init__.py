@@ -6,15 +6,16 @@ Command modules import what they need inside their functions, so that `synthprin
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+import synthprint
 from synthprint.cli import corpus, evaluate, gallery, lint, trace, train
 from synthprint.errors import SynthprintError
 
 app = typer.Typer(
     name="synthprint",
-    help="Which text-to-speech system made this clip, is it one we know, and are these two from the same one?",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -33,6 +34,21 @@ app.command()(train.train)
 app.command()(train.embed)
 app.command()(evaluate.evaluate)
 app.add_typer(corpus_app, name="corpus")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"synthprint {synthprint.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which text-to-speech system made this clip, is it one we know, and are these two from the same one?"""
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ def opened(folder: Path, extractor: str, start_from: Path | None = None) -> Iter
     """
     exists = (folder / INDEX).exists()
     if exists and start_from:
-        raise GalleryError(f"{folder}: there is a gallery already; only a new one can start as a copy")
+        raise GalleryError(f"{folder}: there is a gallery already; leave out --from to add to it")
     if exists:
         gallery = Gallery.load(folder)
         gallery.check_extractor(extractor)
