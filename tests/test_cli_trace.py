@@ -263,7 +263,7 @@ def test_a_gallery_can_start_as_a_copy(cli: Synthprint, gallery: Path, tiny_corp
     assert names == ["five", *(f"source-{i}" for i in range(5))]
     assert cli.json("gallery", "show", tmp_path / "mine")["rules"] == cli.json("gallery", "show", gallery)["rules"]
     assert "now there are 6" in cli.run("gallery", "show", tmp_path / "mine").stdout
-    with pytest.raises(GalleryError, match="only a new one"):
+    with pytest.raises(GalleryError, match="leave out --from"):
         cli.run(*new)
 
 
