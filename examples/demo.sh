@@ -35,8 +35,12 @@ show synthprint compare clips/flite_slt/01.flac clips/espeak-ng_default/01.flac
 say "5. Train an extractor of your own: about a minute, on the example clips."
 show synthprint train demo --data manifest.csv --out "$out/run"
 
-say "6. How good is it? Every pair of the held-out example clips is a trial."
-show synthprint embed "$out/run" --data manifest.csv --split dev --out "$out/dev.safetensors"
-show synthprint evaluate "$out/dev.safetensors" --manifest manifest.csv --split dev --out "$out/evaluation"
+say "6. How good is it? Every pair of held-out example clips is a trial. (These engines are far easier than neural ones.)"
+show synthprint embed "$out/run" --data manifest.csv --split dev --out "$out/own.safetensors"
+show synthprint evaluate "$out/own.safetensors" --manifest manifest.csv --split dev
+
+say "7. And the extractor that comes with synthprint, which trained on none of these clips?"
+show synthprint embed default --data manifest.csv --out "$out/default.safetensors"
+show synthprint evaluate "$out/default.safetensors" --manifest manifest.csv --out "$out/evaluation"
 
 say "Done. Figures: $out/evaluation/det.png, det.svg. Your gallery: $out/gallery. Your extractor: $out/run/best."

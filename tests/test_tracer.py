@@ -317,7 +317,7 @@ def test_a_new_gallery_appears_only_when_it_is_done(tmp_path: Path) -> None:
         gallery.enrol(Embeddings(("x",), np.ones((1, 4)), EXTRACTOR), [Clip("x", "bark")], {})
     with opened(tmp_path / "deep" / "new", EXTRACTOR) as gallery:
         assert gallery.names == ("bark",)
-    with pytest.raises(GalleryError, match="only a new one"), opened(tmp_path / "deep" / "new", EXTRACTOR, tmp_path):
+    with pytest.raises(GalleryError, match="leave out --from"), opened(tmp_path / "deep" / "new", EXTRACTOR, tmp_path):
         pass
     with opened(tmp_path / "copy", EXTRACTOR, tmp_path / "deep" / "new") as gallery:
         pass
