@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint check docs bench clean
+.PHONY: setup demo test lint check docs clean
 
 setup: $(VENV)/.installed
 
