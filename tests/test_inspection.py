@@ -16,7 +16,7 @@ from synthprint.linting.inspection import inspect, inspect_all, measure
 
 
 def test_inspections_come_in_the_order_of_the_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "BATCH", 2)
+    monkeypatch.setattr(inspection, "AHEAD", 2)
     names = ["a.wav", "no.wav", "b.wav", "c.wav", "neither.wav"]
     for i, name in enumerate("abc"):
         save(tmp_path / f"{name}.wav", noise(np.random.default_rng(i), 0.1 * (i + 1)))

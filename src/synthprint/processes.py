@@ -227,6 +227,20 @@ def recode_each(
     return each(waves, make)
 
 
+def recode_with_sox(
+    engine: str, waves: Sequence[np.ndarray], sample_rate: int, ending: str
+) -> list[Recording | EngineError]:
+    """Send each wave through the codec that the command `sox` has for files with that ending; see `recode_each`."""
+    linear = ["-e", "signed-integer", "-b", "16"]  # else sox keeps the coding inside the wav
+    return recode_each(
+        engine,
+        waves,
+        sample_rate,
+        ending,
+        lambda speech, coded, made: [["sox", "-D", speech, coded], ["sox", "-D", coded, *linear, made]],
+    )
+
+
 def node_modules() -> list[Path]:
     """Folders where npm packages may lie, the likeliest first."""
     named = os.environ.get(NODE_MODULES)

@@ -9,7 +9,8 @@ each clip's log spectrum, then a small network. On a CPU it costs a fraction of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -110,9 +111,7 @@ class SpectralStatistics(nn.Module):
         return embedding if self.hidden is None else embedding + self.hidden(x)
 
     def statistics(self, waveform: Tensor) -> dict[str, Tensor]:
-        """[B, T] -> for each part [B, size]; levels in dB, over the frames that are no pauses.
-
-        The cepstral parts only where they are asked for.
+        """[B, T] -> for each of `parts` [B, size]; levels in dB, over the frames that are no pauses.
 
         fine: mean over time, less its moving average over frequency. level: mean per band. deviation, change: over
         time, per band, of the spectrum and of its steps from frame to frame. roughness: mean step from bin to bin,
@@ -126,24 +125,20 @@ class SpectralStatistics(nn.Module):
         levels, active = _levels(spectrum.square().sum(dim=-1))  # [B, BINS, t], [B, 1, t]
         both = active[..., 1:] * active[..., :-1]
         mean = _mean(levels, active)  # [B, BINS]
-        smooth = F.avg_pool1d(mean[:, None], SMOOTHING_BINS, 1, SMOOTHING_BINS // 2, count_include_pad=False)[:, 0]
-        level = mean @ self.bands
-        found = {
-            "fine": mean - smooth,
-            "level": level - level.mean(dim=1, keepdim=True),
-            "deviation": _deviation(levels, active) @ self.bands,
-            "change": _deviation(levels.diff(dim=2), both) @ self.bands,
-            "roughness": F.pad(_mean(levels.diff(dim=1).abs(), active), (0, 1)) @ self.bands,
-            "pause": _mean(levels, 1.0 - active) @ self.bands,
-            "phase": _mean(_phase_advance(spectrum), both) @ self.bands,
-            "modulation": self._modulation(waveform),
+        cepstra = cache(lambda: self.cosines @ levels)  # [B, CEPSTRA, t]
+        measures: dict[str, Callable[[], Tensor]] = {
+            "fine": lambda: mean - _smoothed(mean),
+            "deviation": lambda: _deviation(levels, active) @ self.bands,
+            "change": lambda: _deviation(levels.diff(dim=2), both) @ self.bands,
+            "roughness": lambda: F.pad(_mean(levels.diff(dim=1).abs(), active), (0, 1)) @ self.bands,
+            "pause": lambda: _mean(levels, 1.0 - active) @ self.bands,
+            "phase": lambda: _mean(_phase_advance(spectrum), both) @ self.bands,
+            "modulation": lambda: self._modulation(waveform),
+            "level": lambda: _centred(mean @ self.bands),
+            "cepstral_deviation": lambda: _deviation(cepstra(), active),
+            "cepstral_change": lambda: _deviation(cepstra().diff(dim=2), both),
         }
-        if not {"cepstral_deviation", "cepstral_change"} & set(self.parts):
-            return found
-        cepstra = self.cosines @ levels
-        found["cepstral_deviation"] = _deviation(cepstra, active)
-        found["cepstral_change"] = _deviation(cepstra.diff(dim=2), both)
-        return found
+        return {part: measures[part]() for part in self.parts}
 
     def _modulation(self, waveform: Tensor) -> Tensor:
         """Log spectrum of the log envelopes, less its mean: [B, T] -> [B, ENVELOPE_BANDS * MODULATIONS]."""
@@ -182,6 +177,16 @@ def _phase_advance(spectrum: Tensor) -> Tensor:
     quarter = torch.arange(BINS, device=spectrum.device) * (torch.pi * 2 * HOP_SAMPLES / N_FFT)
     turned = real * quarter.cos()[:, None] + imaginary * quarter.sin()[:, None]
     return turned / (real.square() + imaginary.square()).clamp(min=1e-20).sqrt()
+
+
+def _smoothed(x: Tensor) -> Tensor:
+    """Moving average over frequency: [B, F] -> [B, F]."""
+    return F.avg_pool1d(x[:, None], SMOOTHING_BINS, 1, SMOOTHING_BINS // 2, count_include_pad=False)[:, 0]
+
+
+def _centred(x: Tensor) -> Tensor:
+    """[B, F], less its mean over frequency."""
+    return x - x.mean(dim=1, keepdim=True)
 
 
 def _mean(x: Tensor, weights: Tensor) -> Tensor:

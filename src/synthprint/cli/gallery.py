@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from synthprint.cli.trace import Model, Threads
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
+    from synthprint.extraction import Extractor
     from synthprint.tracing.gallery import Enrolled, Gallery
     from synthprint.tracing.openset import OperatingPoint, Rule
     from synthprint.types import Manifest
@@ -51,16 +54,12 @@ def enrol(
     threads: Threads = None,
 ) -> None:
     """Add clips of a source to a gallery, from one clip up; nothing is trained. Exits with 1 if a clip was left out."""
-    from synthprint.extraction import load_extractor
-    from synthprint.tracing.enrolment import from_files, opened
-    from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
+    from synthprint.tracing.enrolment import from_files
 
-    folder = own_gallery_folder(gallery)
-    extractor = load_extractor(model_folder(model), threads=threads)
-    with opened(folder, extractor.digest, gallery_folder(start_from) if start_from else None) as chosen:
+    with _writable(gallery, start_from, model, threads) as (extractor, chosen):
         enrolled = from_files(extractor, source, clips, family, kind).into(chosen, force)
         count = chosen.clip_counts().get(source, 0)
-    _report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {folder}", as_json)
+    _report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
 
 @app.command("add")
@@ -80,19 +79,30 @@ def add(
     """Enrol all sources of a data set, with their families. Exits with 1 if a clip was left out."""
     import numpy as np
 
-    from synthprint.extraction import load_extractor
-    from synthprint.tracing.enrolment import at_most, from_manifest, opened
-    from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
+    from synthprint.tracing.enrolment import at_most, from_manifest
 
-    folder = own_gallery_folder(gallery)
     manifest = _manifest(data, protocol, split)
     if per_source:
         manifest = at_most(manifest, per_source, np.random.default_rng(seed))
-    extractor = load_extractor(model_folder(model), threads=threads)
-    with opened(folder, extractor.digest, gallery_folder(start_from) if start_from else None) as chosen:
+    with _writable(gallery, start_from, model, threads) as (extractor, chosen):
         enrolled = from_manifest(extractor, manifest).into(chosen, force)
         count = len(chosen.names)
-    _report_enrolled(enrolled, f"{counted(count, 'source')} in {folder}", as_json)
+    _report_enrolled(enrolled, f"{counted(count, 'source')} in {gallery}", as_json)
+
+
+@contextmanager
+def _writable(
+    gallery: Path, start_from: Path | None, model: Path | None, threads: int | None
+) -> Iterator[tuple[Extractor, Gallery]]:
+    """An extractor, and a gallery of its embeddings that may be changed; made where there is none."""
+    from synthprint.extraction import load_extractor
+    from synthprint.tracing.enrolment import opened
+    from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
+
+    folder = own_gallery_folder(gallery)
+    extractor = load_extractor(model_folder(model), threads=threads)
+    with opened(folder, extractor.digest, gallery_folder(start_from) if start_from else None) as chosen:
+        yield extractor, chosen
 
 
 @app.command("list")

@@ -25,13 +25,4 @@ class Gsm:
         return self.systems if shutil.which("sox") else ()
 
     def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
-        return processes.recode_each(
-            system.name,
-            waves,
-            SAMPLE_RATE,
-            ".gsm",
-            lambda speech, coded, made: [
-                ["sox", "-D", speech, coded],
-                ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made],
-            ],
-        )
+        return processes.recode_with_sox(system.name, waves, SAMPLE_RATE, ".gsm")

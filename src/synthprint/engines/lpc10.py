@@ -28,13 +28,4 @@ class Lpc10:
         return self.systems if shutil.which("sox") else ()
 
     def resynthesise(self, system: System, waves: Sequence[np.ndarray]) -> list[Recording | EngineError]:
-        return processes.recode_each(
-            system.name,
-            waves,
-            SAMPLE_RATE,
-            ".lpc10",
-            lambda speech, coded, made: [
-                ["sox", "-D", speech, coded],
-                ["sox", "-D", coded, "-e", "signed-integer", "-b", "16", made],
-            ],
-        )
+        return processes.recode_with_sox(system.name, waves, SAMPLE_RATE, ".lpc10")

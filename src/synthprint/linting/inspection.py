@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,12 +16,13 @@ import numpy as np
 
 from synthprint import audio, files
 from synthprint.audio import AudioInfo
+from synthprint.background import in_order
 from synthprint.errors import AudioError
-from synthprint.progress import progress
+from synthprint.progress import track
 
 Problem = Literal["missing-file", "empty-file", "unreadable-file", "not-finite", "too-short", "silent-file"]
 
-BATCH = 4096  # files handed to the threads at a time
+AHEAD = 4096  # files handed to the threads before their results are taken
 BLOCK_S = 10.0
 FRAME_S = 0.01  # of the level contour that silence is read from
 SPECTRUM_S = 0.032  # of one frame of the long-term spectrum
@@ -84,18 +84,14 @@ def inspect(path: Path, *, decode: bool = True) -> Inspection:
 
 
 def inspect_all(paths: Sequence[Path], decode: Sequence[bool], workers: int | None = None) -> list[Inspection]:
-    """`inspect` for each of `paths`, in order, on `workers` threads (None: as many as Python thinks fit).
+    """`inspect` for each of `paths`, in order, on `workers` threads (None: a few more than there are cores).
 
     Threads do, because reading, hashing, decoding and the FFT all release the interpreter.
     """
-    found: list[Inspection] = []
-    with ThreadPoolExecutor(workers) as pool, progress("looking at files", len(paths)) as shown:
-        for start in range(0, len(paths), BATCH):
-            batch = slice(start, start + BATCH)
-            for seen in pool.map(lambda path, whole: inspect(path, decode=whole), paths[batch], decode[batch]):
-                found.append(seen)
-                shown.advance()
-    return found
+    threads = workers or (os.cpu_count() or 1) + 4
+    jobs = zip(paths, decode, strict=True)
+    seen = in_order(lambda job: inspect(job[0], decode=job[1]), jobs, threads, AHEAD)
+    return list(track(seen, "looking at files", len(paths)))
 
 
 def _inspect(path: Path, decode: bool) -> Inspection:
