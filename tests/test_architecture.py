@@ -21,15 +21,17 @@ PACKAGE = Path(synthprint.__file__).parent
 LEVELS = (
     ("nouns", ("errors", "files", "types", "vectors")),
     ("leaves", ("shelves", "audio", "foreign", "background", "augmentation", "packing", "sampling", "frontend",
-                "similarity", "metrics", "progress", "processes", "recipes", "checkpoint")),
+                "ssl_encoder", "graph_attention", "similarity", "distributed", "metrics", "progress", "processes",
+                "recipes", "checkpoint")),
     ("shelves", SHELVES),
     ("verbs", ("training", "training_data", "runs", "export", "extraction", "scoring", "pairs", "pair_kernels",
-               "manifests", "linting", "corpus")),
-    ("faces", ("tracing", "figures")),
+               "embedding_cache", "probing", "mapping", "manifests", "linting", "corpus")),
+    ("faces", ("tracing", "figures", "experiments")),
     ("doors", ("cli", "__main__")),
 )  # fmt: skip
 LEVEL = {room: number for number, (_, rooms) in enumerate(LEVELS) for room in rooms}
-TORCH_ROOMS = {"frontend", "similarity", "backbones", "losses", "training", "training_data", "runs", "export"}
+TORCH_ROOMS = {"frontend", "ssl_encoder", "graph_attention", "similarity", "distributed", "backbones", "losses",
+               "training", "training_data", "runs", "export"}  # fmt: skip
 TORCH_WHEN_USED = {"extraction"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -13,15 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import mlaad_tree
 from noise_files import RATE, noise, noise_corpus, save
 from synthprint.linting.findings import N_EXAMPLES, SEVERITIES, Finding, counted, listed
 from synthprint.linting.linter import Report, _sample, lint
 from synthprint.linting.partitions import MIN_CLIPS, check
 from synthprint.manifests import open_manifest
 from synthprint.types import Manifest, Utterance
-
-REAL_LISTS = os.environ.get("SYNTHPRINT_MLAAD_LISTS")
 
 
 def manifest(*rows: tuple[str, str] | Utterance, root: Path = Path("nowhere")) -> Manifest:
@@ -147,58 +143,6 @@ def test_dominant_sources_are_the_fewest_that_make_nine_tenths_of_the_target_pai
     need = next(k for k in range(len(pairs) + 1) if sum(pairs[:k]) >= 0.9 * sum(pairs))
     dominant = found(check(manifest(*rows)), "dominant-sources")
     assert [f.count for f in dominant] == ([need] if 0 < need < len(sizes) / 2 else [])
-
-
-def test_every_trap_of_mlaad_is_found_in_miniature(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path)
-    report = lint(open_manifest(tmp_path), audio=False)
-    counts = [(f.code, f.count) for f in report.findings]
-    assert counts == [
-        ("repeated-path", 12),
-        ("twin-names", 1),
-        ("marked-unseen", 4),
-        ("unseen-twice", 2),
-        ("shared-sentences", 2),
-        ("shared-sentences", 5),
-        ("small-source", 1),
-        ("small-source", 1),
-        ("dominant-sources", 2),
-        ("known-families", 20),
-        ("known-families", 54),
-        ("unchecked", 1),
-    ]
-    assert only(report, "twin-names").examples == (f"{mlaad_tree.SUNO_BARK} (in train), {mlaad_tree.COQUI_BARK}",)
-    assert only(report, "marked-unseen").examples == (f"{mlaad_tree.NEON} (4 clips)",)
-    assert only(report, "unseen-twice").examples == ("WhisperSpeech", mlaad_tree.COQUI_BARK)
-    assert found(report, "shared-sentences")[1].message == (
-        "5 sentences of train also in test, in 5 clips there; 3 of them in the same language"
-    )
-    assert only(report, "dominant-sources").message == (
-        "2 of 6 sources make 91% of the 1,642 target pairs in test: a pooled EER is mostly theirs"
-    )
-    assert "54 of the 64 clips of unseen sources in test (84%)" in found(report, "known-families")[1].message
-    assert (report.count("error"), report.count("warning"), report.count("note")) == (0, 11, 1)
-
-
-@pytest.mark.skipif(REAL_LISTS is None, reason="SYNTHPRINT_MLAAD_LISTS names no copy of MLAAD's lists")
-def test_every_trap_of_the_published_mlaad_lists_is_found() -> None:
-    report = lint(open_manifest(str(REAL_LISTS)), audio=False)
-    assert [(f.code, f.count) for f in report.findings] == [
-        ("repeated-path", 109),
-        ("twin-names", 1),
-        ("marked-unseen", 91),
-        ("unseen-twice", 2),
-        ("shared-sentences", 577),
-        ("shared-sentences", 1_539),
-        ("shared-sentences", 2_184),
-        ("dominant-sources", 12),
-        ("dominant-sources", 3),
-        ("known-families", 6_000),
-        ("known-families", 16_500),
-        ("unchecked", 1),
-    ]
-    assert "3 of 64 sources make 92% of the 43,434,103 target pairs" in found(report, "dominant-sources")[1].message
-    assert "in test (81%)" in found(report, "known-families")[1].message
 
 
 # --- files ----------------------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
-from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -17,11 +15,8 @@ from hypothesis import strategies as st
 import mlaad_tree
 from synthprint import shelves
 from synthprint.errors import ManifestError, MissingDependency
-from synthprint.manifests import distinct
-from synthprint.protocols import folder, mlaad, table
+from synthprint.protocols import folder, table
 from synthprint.types import SPLITS
-
-REAL_LISTS = os.environ.get("SYNTHPRINT_MLAAD_LISTS")
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -242,147 +237,3 @@ def test_table_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingDependency, match=r"pyarrow.*synthprint\[parquet\]"):
         table.read(tmp_path / "t.parquet")
-
-
-# --- mlaad ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("where", ["", *mlaad.LIST_FOLDERS, "MLAADv5_for_sourcetracing/mlaadv5_for_sourcetracing"])
-@pytest.mark.parametrize("audio", ["", "MLAADv5"])
-def test_mlaad_finds_lists_and_audio_where_people_keep_them(tmp_path: Path, where: str, audio: str) -> None:
-    mlaad_tree.write_lists(tmp_path / where)
-    (tmp_path / audio / "fake").mkdir(parents=True)
-    assert mlaad.recognises(tmp_path)
-    assert mlaad.read(tmp_path).root == tmp_path / audio
-
-
-def test_mlaad_finds_the_audio_around_the_folder_of_the_lists(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path / "mlaad4sourcetracing")
-    (tmp_path / "fake").mkdir()
-    assert mlaad.read(tmp_path / "mlaad4sourcetracing").root == tmp_path
-
-
-def test_mlaad_keeps_every_row_of_the_lists_in_order(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path)
-    manifest = mlaad.read(tmp_path)
-    listed = [row for name in mlaad_tree.ROWS for row in mlaad_tree.rows(name)]
-    assert [(f"./{u.path}", u.source) for u in manifest] == listed
-    assert Counter(u.split for u in manifest) == {"train": 45, "dev": 50, "test": 108}
-    repeated = [u.id for u in manifest if "#" in u.id]
-    assert repeated == [f"fake/de/griffin_lim/moor_{i}.wav#2" for i in range(12)]
-    assert [u.id for u in distinct(manifest)] == [u.id for u in manifest if "#" not in u.id]
-
-
-def test_mlaad_takes_quadrants_as_published_even_where_train_says_otherwise(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path)
-    manifest = mlaad.read(tmp_path)
-    for split, name in (("dev", "dev"), ("test", "eval")):
-        assert Counter(u.quadrant for u in manifest.split(split)) == mlaad_tree.QUADRANTS[name]
-    assert {u.quadrant for u in manifest.split("train")} == {(True, True)}
-    neon = [u for u in manifest.split("test") if u.source == mlaad_tree.NEON]
-    assert [u.source_seen for u in neon] == [False] * 4
-
-
-def test_mlaad_without_fine_lists_falls_back_on_the_train_list(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path, fine=False)
-    manifest = mlaad.read(tmp_path)
-    assert {u.quadrant for u in manifest.split("test")} == {None}
-    neon = [u for u in manifest.with_seen().split("test") if u.source == mlaad_tree.NEON]
-    assert [u.source_seen for u in neon] == [True] * 4
-
-
-def test_mlaad_takes_language_and_sentence_from_the_path(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path)
-    first = mlaad.read(tmp_path).utterances[0]
-    assert (first.language, first.text_id, first.family, first.extra) == ("en", "emma_0", "bark", {})
-
-
-def test_mlaad_takes_what_meta_csv_describes(tmp_path: Path) -> None:
-    mlaad_tree.write_lists(tmp_path)
-    mlaad_tree.write_meta(
-        tmp_path,
-        "de",
-        mlaad_tree.MMS,
-        [
-            './fake/de/facebook_mms-tts-deu/werther_0.wav|de_DE/x.wav|de|True|1.25|mms|facebook/mms-tts-deu|VITS|"Wie|so?',
-            "./fake/de/facebook_mms-tts-deu/werther_1.wav|cut short",
-            "./fake/de/facebook_mms-tts-deu/werther_2.wav|a|de|True|unknown|mms|facebook/mms-tts-deu|VITS|Ach\u2028so.",
-        ],
-    )
-    described = {u.text_id: u for u in mlaad.read(tmp_path) if u.source == mlaad_tree.MMS}
-    first = described["werther_0"]
-    assert (first.duration_s, first.family) == (1.25, "vits")
-    assert first.extra == {
-        "original_file": "de_DE/x.wav",
-        "is_original_language": "True",
-        "training_data": "mms",
-        "architecture": "VITS",
-        "transcript": '"Wie|so?',
-    }
-    assert described["werther_1"].extra == {}
-    assert (described["werther_2"].duration_s, described["werther_2"].extra["transcript"]) == (None, "Ach\u2028so.")
-
-
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("tts_models/en/ljspeech/tacotron2-DDC_ph", "tacotron2"),
-        ("tts_models/en/sam/tacotron-DDC", "tacotron"),
-        ("tts_models/en/blizzard2013/capacitron-t2-c50", "tacotron2"),
-        ("facebook/mms-tts-fra", "vits"),
-        ("tts_models/en/jenny/jenny", "vits"),
-        ("tts_models/bn/custom/vits-female", "vits"),
-        ("VITS", "vits"),
-        ("vixTTS", "xtts"),
-        ("tts_models/multilingual/multi-dataset/xtts_v1.1", "xtts"),
-        ("suno/bark-small", "bark"),
-        ("tts_models/uk/mai/glow-tts", "glow-tts"),
-        ("parler_tts_mini_v0.1", "parler-tts"),
-        ("WhisperSpeech", "whisperspeech"),
-        ("microsoft/speecht5_tts", "speecht5_tts"),
-    ],
-)
-def test_mlaad_family_by_name(name: str, known: str) -> None:
-    assert mlaad.family(name) == known
-
-
-@pytest.mark.parametrize(
-    ("broken", "text", "message"),
-    [
-        ("dev.csv", "file,label\n", r"dev\.csv: line 1: the header is 'file,label', not 'path,model_name'"),
-        ("dev.csv", "path,model_name\n./fake/en/m/a.wav\n", r"dev\.csv: line 2 is not '\./fake/"),
-        ("dev.csv", "path,model_name\n./a.wav,m\n", r"dev\.csv: line 2 is not '\./fake/"),
-        ("dev.csv", "path,model_name\n./fake/en/m/a.wav,m\n", r"dev\.csv: line 2 is in no list of .*fine"),
-        ("fine/dev___lang_seen___model_seen.csv", None, r"dev___lang_seen___model_seen\.csv: cannot be read"),
-    ],
-)
-def test_mlaad_says_which_list_is_broken(tmp_path: Path, broken: str, text: str | None, message: str) -> None:
-    mlaad_tree.write_lists(tmp_path)
-    (tmp_path / broken).unlink()
-    if text is not None:
-        write(tmp_path / broken, text)
-    with pytest.raises(ManifestError, match=message):
-        mlaad.read(tmp_path)
-
-
-@pytest.mark.skipif(REAL_LISTS is None, reason="SYNTHPRINT_MLAAD_LISTS names no copy of MLAAD's lists")
-def test_mlaad_reads_the_published_lists_to_their_published_counts() -> None:
-    manifest = mlaad.read(Path(str(REAL_LISTS)))
-    sources = {u.source for u in manifest.split("train")}
-    counts = {}
-    for split in SPLITS:
-        part = manifest.split(split)
-        languages = {u.language for u in part}
-        seen = len(sources & set(part.sources))
-        counts[split] = (len(part), len(distinct(part)), len(part.sources), seen, len(languages))
-    assert counts == {
-        "train": (11_100, 11_100, 24, 24, 8),
-        "dev": (12_000, 12_000, 25, 8, 21),
-        "test": (33_900, 33_791, 64, 21, 37),
-    }
-    assert Counter(u.quadrant for u in manifest.split("dev")) == {
-        (True, True): 3_000, (False, True): 2_700, (True, False): 1_800, (False, False): 4_500,
-    }  # fmt: skip
-    assert Counter(u.quadrant for u in manifest.split("test")) == {
-        (True, True): 8_700, (False, True): 7_500, (True, False): 4_800, (False, False): 12_900,
-    }  # fmt: skip

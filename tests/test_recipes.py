@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from synthprint import recipes, shelves
 from synthprint.augmentation import Augmentation
@@ -26,8 +27,13 @@ def test_every_shipped_recipe_can_be_trained(name: str) -> None:
     assert recipe == Recipe.load(shipped()[name])
     assert recipe.backbone.name in shelves.names("backbones")
     check_loss_fits_sampler(recipe)
-    if recipe.backbone.name != "ssl_aasist":  # needs pretrained weights
-        assert build(recipe, 24)["backbone"].dim == recipe.backbone.dim
+    if recipe.backbone.name.startswith("ssl_"):  # without the weights, and without room for any
+        own = {**recipe.backbone.own, "pretrained": False}
+        with torch.device("meta"):
+            built = build(replace(recipe, backbone=replace(recipe.backbone, own=own)), 24)
+    else:
+        built = build(recipe, 24)
+    assert built["backbone"].dim == recipe.backbone.dim
 
 
 def test_the_paper_s_table_is_shipped() -> None:
@@ -46,11 +52,26 @@ def test_the_paper_s_table_is_shipped() -> None:
             else:
                 needed = {"angular_prototypical": 2, "ge2e": 3}.get(recipe.loss.name, 1)
                 assert (recipe.sampler.sources_per_batch, recipe.sampler.utterances_per_source) == (12, needed)
-            if recipe.loss.name in ("ge2e", "angular_prototypical"):
-                assert recipe.loss.own["similarity_floor"] == 1e-6
+            # The reference trainer's GE2E alone has a floor under the cosines.
+            assert recipe.loss.own.get("similarity_floor") == (1e-6 if recipe.loss.name == "ge2e" else None)
             if recipe.loss.name in ("am_softmax", "aam_softmax"):
                 assert recipe.loss.own == {"margin": 0.1, "scale": 30.0}
     assert rows == THIN_RESNET_ROWS
+
+
+def test_the_paper_s_ssl_rows_are_shipped() -> None:
+    rows = {name for name in shipped() if name.startswith("paper/ssl_aasist_")}
+    assert len(rows) == 4
+    for name in rows:
+        recipe = Recipe.load(name)
+        assert name == f"paper/ssl_aasist_{recipe.loss.name}_{recipe.sampler.name}"
+        assert recipe.backbone == BackboneChoice("ssl_aasist", 50, {"ssl": "facebook/wav2vec2-xls-r-300m"})
+        assert recipe.schedule == Schedule(100, 10.0, 1e-4, 10, 0.0)
+        assert recipe.loss.own == {"margin": 0.1, "scale": 30.0}
+        assert recipe.crop.samples == 32_240
+        assert (recipe.sampler.batch_size, recipe.sampler.sources_per_batch) == (
+            (32, 12) if recipe.sampler.name == "random" else (128, 12)
+        )
 
 
 def test_defaults_are_the_paper_s_and_what_is_resolved_reads_back() -> None:
@@ -79,7 +100,7 @@ def test_defaults_are_the_paper_s_and_what_is_resolved_reads_back() -> None:
         ("[schedule]\npeak_lr = 0", r"\[schedule\]: peak_lr = 0\.0 must be positive"),
         ("[schedule]\npeak_lr = nan", "peak_lr = nan must be positive"),
         ("[schedule]\nweight_decay = -1", "weight_decay = -1.0 must not be negative"),
-        ("[schedule]\nepochs = 0", r"\[schedule\]: epochs = 0 must be at least 1"),
+        ("[schedule]\nepochs = -1", r"\[schedule\]: epochs = -1 must be at least 0"),
         ("[sampler]\nname = 'rondom'", r"\[sampler\]: name 'rondom' is not one of: random, balanced"),
         ("[sampler]\nbatch_size = 1", r"\[sampler\]: batch_size = 1 must be at least 2"),
         ("[backbone]\ndim = 0", r"\[backbone\]: dim = 0 must be at least 1"),
@@ -124,3 +145,25 @@ def test_another_number_of_epochs_keeps_the_shares() -> None:
     assert recipe.shortened(60).schedule == Schedule(epochs=60, warmup_epochs=2.0, eval_every=5)
     assert recipe.shortened(2).schedule.eval_every == 1
     assert recipe.shortened(300) == recipe
+
+
+def test_settings_replace_values_and_say_which_of_them_is_wrong() -> None:
+    recipe = Recipe.load("paper/thin_resnet_aam_softmax_random")
+    changed = recipe.changed(
+        ["seed = 4", "schedule.peak_lr=1e-3", "backbone.stem_stride=[2, 2]", "loss.margin=0.2", "sampler.name=balanced"]
+    )
+    assert (changed.seed, changed.schedule.peak_lr, changed.sampler.name) == (4, 1e-3, "balanced")
+    assert changed.backbone.own == {"stem_stride": [2, 2]}
+    assert changed.loss.own == {"margin": 0.2, "scale": 30.0}
+    assert changed.schedule.epochs == recipe.schedule.epochs
+    assert recipe.changed([]) == recipe
+    for wrong, match in (
+        ("seed", "'seed' is not of the form table.key=value"),
+        ("sed=1", "setting 'sed=1': unknown key 'sed'"),
+        ("schedul.epochs=1", "is not of the form"),
+        ("schedule.epoch=1", r"setting 'schedule.epoch=1': \[schedule\]: unknown key 'epoch'"),
+        ("schedule.epochs=many", "epochs must be int, not 'many'"),
+        ("seed.x=1", "is not of the form"),
+    ):
+        with pytest.raises(RecipeError, match=match):
+            recipe.changed(["loss.margin=0.3", wrong])

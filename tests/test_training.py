@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -149,6 +150,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(training, "SAVE_EVERY_S", save_every_s)
+    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
     monkeypatch.setattr(training, "LOG_EVERY_STEPS", 1)
     step, evaluate, save = training._Loop.step, training._Loop.evaluate, training._Loop.save
     deaths = iter([("step", 2), ("evaluate", 1), ("save", 1), ("step", 4), ("evaluate", 2), ("save", 3), ("never", 0)])
@@ -187,7 +189,7 @@ from pathlib import Path
 from synthprint import training
 from synthprint.recipes import Recipe
 from synthprint.types import Manifest
-training.SAVE_EVERY_S, training.LOG_EVERY_STEPS = 0.0, 1
+training.SAVE_EVERY_S, training.SAVE_SHARE, training.LOG_EVERY_STEPS = 0.0, float("inf"), 1
 training._finish = lambda *_: None
 recipe, manifest, out, store = sys.argv[1:]
 training.train(Recipe.load(recipe), Manifest.load(manifest), Path(out), pack_folder=Path(store))
@@ -358,3 +360,31 @@ def test_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert learning_rate(Schedule(warmup_epochs=0.0, peak_lr=1.0), 0.0) == 1.0
     rates = [learning_rate(schedule, epoch) for epoch in np.linspace(10, 300, 99)]
     assert all(a > b for a, b in pairwise(rates))
+
+
+def test_no_epochs_leave_the_backbone_as_it_comes(tiny_corpus: Manifest, store: Path, tmp_path: Path) -> None:
+    """Also where loss and sampler would not do: nothing is drawn."""
+    schedule = replace(TINY_RECIPE.schedule, epochs=0)
+    recipe = replace(recipe_for("ge2e", "random"), schedule=schedule)
+    checkpoint = train(recipe, tiny_corpus, tmp_path, pack_folder=store)
+    fresh = build(recipe, len(tiny_corpus.split("train").sources))["backbone"].state_dict()
+    found = load_file(checkpoint.weights)
+    assert all(torch.equal(found[key], value) for key, value in fresh.items())
+    assert 0 <= checkpoint.results["best_dev_eer"] <= 1
+    assert train(recipe, tiny_corpus, tmp_path, pack_folder=store).digest == checkpoint.digest
+    with pytest.raises(RecipeError, match="trains nothing"):
+        recipe.shortened(3)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_saving_takes_a_small_share_of_the_time(
+    tiny_corpus: Manifest, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state that takes long to write is written seldom."""
+    saved = []
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(training, "SAVE_SHARE", 1e-9)
+    save = training.Run.save
+    monkeypatch.setattr(training.Run, "save", lambda self, *state: (saved.append(1), save(self, *state)))
+    train(TINY_RECIPE, tiny_corpus, tmp_path, pack_folder=store)
+    assert len(saved) <= TINY_RECIPE.schedule.epochs + 1  # after the first step, and after evaluations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from synthprint.errors import CheckpointError, MissingDependency
 from synthprint.recipes import Recipe
 
 OPSET = 18
+INPUT, OUTPUT = "waveform", "embedding"
 PARITY_TOLERANCE = 1e-4  # on L2-normalised embeddings; seen: 1e-6 or less
 PARITY_BATCH = 4
 
@@ -36,7 +38,7 @@ def write_checkpoint(
 
     Args:
         backbone: waveform [B, T] -> embedding [B, D]; it is moved to the CPU and put into evaluation mode.
-        recipe: the resolved recipe it was trained by.
+        recipe: the resolved recipe it was trained by; it is stored with the backbone's own `rebuild`, if it has one.
         sources: training source -> family.
         results: development results to record.
 
@@ -46,6 +48,7 @@ def write_checkpoint(
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
+    recipe = self_contained(backbone, recipe)
     backbone = backbone.to("cpu").eval()
     state = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
     with files.atomic(folder / WEIGHTS) as temporary:
@@ -61,6 +64,12 @@ def write_checkpoint(
     return checkpoint
 
 
+def self_contained(backbone: nn.Module, recipe: Recipe) -> Recipe:
+    """`recipe` with the options by which `backbone` is built again without any other file (see `shelves.Backbone`)."""
+    choice = recipe.backbone
+    return replace(recipe, backbone=replace(choice, own={**choice.own, **getattr(backbone, "rebuild", {})}))
+
+
 def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
     """Export to ONNX with a free batch size and a fixed window length."""
     try:
@@ -71,10 +80,17 @@ def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        torch.onnx.export(
-            backbone, (example,), path, input_names=["waveform"], output_names=["embedding"], dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), opset_version=OPSET, external_data=False, verbose=False,
+        program = torch.onnx.export(
+            backbone, (example,), input_names=[INPUT], dynamo=True, opset_version=OPSET, verbose=False,
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
         )  # fmt: skip
+        assert program is not None  # it is with dynamo
+        graph = program.model.graph
+        for value in (value for node in graph for value in node.outputs):
+            if value.name == OUTPUT:  # an inner value of that name: an nn.Embedding's, for one
+                value.name = f"{OUTPUT}_within"
+        graph.outputs[0].name = OUTPUT
+        program.save(path, external_data=False)
 
 
 def measure_parity(backbone: nn.Module, graph: Path, window_samples: int) -> float:
@@ -84,9 +100,7 @@ def measure_parity(backbone: nn.Module, graph: Path, window_samples: int) -> flo
     waveforms = _waveforms(PARITY_BATCH, window_samples)
     with torch.inference_mode():
         expected = backbone(waveforms).numpy()
-    (found,) = InferenceSession(str(graph), providers=["CPUExecutionProvider"]).run(
-        None, {"waveform": waveforms.numpy()}
-    )
+    (found,) = InferenceSession(str(graph), providers=["CPUExecutionProvider"]).run(None, {INPUT: waveforms.numpy()})
     return float(np.abs(_unit(found) - _unit(expected)).max())
 
 

@@ -22,7 +22,9 @@ import numpy as np
 
 from synthprint import audio, files
 from synthprint.audio import SAMPLE_RATE
+from synthprint.background import in_order
 from synthprint.checkpoint import Checkpoint
+from synthprint.embedding_cache import EmbeddingCache
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, MissingDependency
 from synthprint.progress import progress
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
@@ -38,6 +40,8 @@ CHUNK_WINDOWS = 256  # windows that are gathered from several utterances and emb
 NOT_FINITE = "gives an embedding that is not finite"
 LONG_WINDOWS = 600  # half an hour of 3 s windows
 PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
+CACHED_UTTERANCES = 250  # what is made is cached after so many
+METHOD = "windows-mean-1"  # in the cache: raise it when other embeddings come of the same graph and audio
 
 Wave = np.ndarray | AudioError  # [T] at 16 kHz, or the error met on the way to it
 
@@ -267,6 +271,7 @@ def embed_manifest(
     keep_windows: bool = False,
     pack: Pack | None = None,
     parts: Path | None = None,
+    cache: Path | None = None,
 ) -> tuple[Embeddings, dict[str, str]]:
     """Embed every utterance of a manifest.
 
@@ -274,6 +279,8 @@ def embed_manifest(
         pack: where the audio is decoded already; else the files are decoded on the way.
         parts: a folder for finished parts; a job that was interrupted goes on after the last of them. Whoever
             calls removes it, once the result is safe.
+        cache: a folder of embeddings that this extractor made before (see `embedding_cache`), where those made now
+            are kept too; a job that was interrupted goes on from there, without `parts`. Windows are not cached.
 
     Returns:
         The embeddings, and id -> reason of each utterance that failed.
@@ -281,20 +288,26 @@ def embed_manifest(
     Raises:
         EmbeddingsError: no utterance could be embedded.
     """
+    known = None
+    if cache and not keep_windows:
+        known = EmbeddingCache(cache, f"{extractor.digest} {METHOD}", extractor.window_samples, extractor.dim)
     pieces: list[Embeddings] = []
     failures: dict[str, str] = {}
+    step = PART_UTTERANCES if known is None else CACHED_UTTERANCES
     tag = f"{extractor.digest[:12]}-{manifest.digest()[:12]}-{'windows' if keep_windows else 'utterances'}"
     with progress("embedding", len(manifest)) as shown:
-        for start in range(0, len(manifest), PART_UTTERANCES):
-            utterances = manifest.utterances[start : start + PART_UTTERANCES]
-            part = parts / f"{tag}-{start:08d}" if parts else None
+        for start in range(0, len(manifest), step):
+            utterances = manifest.utterances[start : start + step]
+            part = parts / f"{tag}-{start:08d}" if parts and known is None else None
             done = _load_part(part) if part else None
-            if done is None:
+            if done is not None:
+                shown.advance(len(utterances))
+            elif known is not None:
+                done = _embed_unknown(extractor, manifest, utterances, pack, known, shown.advance)
+            else:
                 done = embed(extractor, _counted(_waves(manifest, utterances, pack), shown.advance), keep_windows)
                 if part:
                     _save_part(part, *done)
-            else:
-                shown.advance(len(utterances))
             pieces += [done[0]] if done[0] else []
             failures |= done[1]
     if not pieces:
@@ -303,6 +316,53 @@ def embed_manifest(
         key, reason = next(iter(failures.items()))
         raise EmbeddingsError(f"{manifest.name}: none of {len(manifest)} clips could be embedded; {key}: {reason}")
     return concatenate(pieces), failures
+
+
+def _embed_unknown(
+    extractor: Extractor,
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    pack: Pack | None,
+    known: EmbeddingCache,
+    advance: Callable[[int], None],
+) -> tuple[Embeddings | None, dict[str, str]]:
+    """As `embed`, without windows: takes what is known from the cache, and adds what is not."""
+    stamps = _stamps(manifest, utterances)
+    contents = _contents(manifest, utterances, pack)
+    vectors = {key: vector for key, content in contents.items() if (vector := known.get(content)) is not None}
+    advance(len(vectors))
+    unknown = [u for u in utterances if u.id not in vectors]
+    made, failures = embed(extractor, _counted(_waves(manifest, unknown, pack), lambda: advance(1)))
+    if made:
+        vectors |= dict(zip(made.ids, made.vectors, strict=True))
+        after = _stamps(manifest, unknown)  # a file that was changed meanwhile may not be what was hashed
+        kept = [key for key in made.ids if key in contents and (pack is not None or after[key] == stamps[key])]
+        known.add([contents[key] for key in kept], made.select(kept).vectors)
+    ids = tuple(u.id for u in utterances if u.id in vectors)
+    if not ids:
+        return None, failures
+    return Embeddings(ids, np.stack([vectors[key] for key in ids]), extractor.digest), failures
+
+
+def _contents(manifest: Manifest, utterances: Sequence[Utterance], pack: Pack | None) -> dict[str, bytes]:
+    """Utterance id -> SHA-256 of the file's bytes, or of its samples in the pack; without what cannot be read."""
+    if pack is not None:
+        return {u.id: bytes.fromhex(pack.hashes[pack.index[u.id]]) for u in utterances if u.id in pack.index}
+    workers = os.cpu_count() or 1
+    hashes = in_order(_hash_or_none, [manifest.audio_path(u) for u in utterances], workers, workers + 2)
+    return {u.id: content for u, content in zip(utterances, hashes, strict=True) if content}
+
+
+def _hash_or_none(path: Path) -> bytes | None:
+    try:
+        return bytes.fromhex(files.sha256(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _stamps(manifest: Manifest, utterances: Sequence[Utterance]) -> dict[str, tuple[int, int] | None]:
+    """Utterance id -> what changes when the file does."""
+    return {u.id: files.stamp(manifest.audio_path(u)) for u in utterances}
 
 
 def _save_part(part: Path, embeddings: Embeddings | None, failures: dict[str, str]) -> None:

@@ -70,6 +70,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text + "\n", errors="backslashreplace")
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: $SYNTHPRINT_CACHE, or ~/.cache/synthprint."""
+    return Path(os.environ.get("SYNTHPRINT_CACHE") or Path.home() / ".cache" / "synthprint")
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change in ns: what changes when a file does. None where there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     digest = hashlib.sha256()

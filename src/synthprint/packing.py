@@ -21,7 +21,7 @@ import numpy as np
 
 from synthprint import audio
 from synthprint.errors import AudioError, ManifestError
-from synthprint.files import locked
+from synthprint.files import cache_folder, locked, stamp
 from synthprint.progress import track
 from synthprint.types import Manifest
 
@@ -91,9 +91,8 @@ class Pack:
 
 
 def default_folder(manifest: Manifest) -> Path:
-    """Where the pack of `manifest` is kept: under $SYNTHPRINT_CACHE, or ~/.cache/synthprint."""
-    cache = Path(os.environ.get("SYNTHPRINT_CACHE") or Path.home() / ".cache" / "synthprint")
-    return cache / "packs" / manifest.digest()[:16]
+    """Where the pack of `manifest` is kept; see `files.cache_folder`."""
+    return cache_folder() / "packs" / manifest.digest()[:16]
 
 
 def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
@@ -149,15 +148,7 @@ def _read_index(folder: Path) -> dict[str, _Entry]:
                 end = max(end, entry.offset + entry.length)
                 entries[entry.path] = entry
     os.truncate(samples, end * SAMPLE_BYTES)
-    return {path: e for path, e in entries.items() if _stamp(Path(path)) == (e.size, e.mtime_ns)}
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns
+    return {path: e for path, e in entries.items() if stamp(Path(path)) == (e.size, e.mtime_ns)}
 
 
 def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[str, str]:
@@ -167,10 +158,10 @@ def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[
         return reasons
     by_content = {entry.sha256: entry for entry in entries.values()}
     # Files are stamped before they are read: one that is changed meanwhile is decoded again the next time.
-    stamps = [_stamp(Path(path)) or (0, 0) for path in paths]
+    stamps = [stamp(Path(path)) or (0, 0) for path in paths]
     waves = audio.decoded([Path(path) for path in paths])
     with open(folder / SAMPLES, "ab") as samples, open(folder / INDEX, "a", encoding="utf-8") as index:
-        for path, stamp, wave in track(zip(paths, stamps, waves, strict=True), "decoding", total=len(paths)):
+        for path, stamped, wave in track(zip(paths, stamps, waves, strict=True), "decoding", total=len(paths)):
             if isinstance(wave, AudioError) or audio.is_silent(wave):
                 reasons[path] = wave.reason if isinstance(wave, AudioError) else audio.SILENT
                 continue
@@ -181,7 +172,7 @@ def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[
                 offset = samples.tell() // SAMPLE_BYTES
                 samples.write(data)
                 samples.flush()
-            entry = _Entry(path, *stamp, digest, twin.offset if twin else offset, len(wave))
+            entry = _Entry(path, *stamped, digest, twin.offset if twin else offset, len(wave))
             index.write(json.dumps(asdict(entry)) + "\n")
             index.flush()
             entries[path] = by_content[digest] = entry

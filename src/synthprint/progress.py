@@ -100,6 +100,16 @@ def progress(description: str, total: int | None = None, done: int = 0) -> Itera
         shown.close()
 
 
+@contextmanager
+def silent(wanted: bool = True) -> Iterator[None]:
+    """Show no progress while the block runs, where that is `wanted`."""
+    token = _SHOWING.set(wanted or _SHOWING.get())
+    try:
+        yield
+    finally:
+        _SHOWING.reset(token)
+
+
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield `items`, showing how far it is."""
     if total is None and isinstance(items, Sized):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,7 +67,10 @@ class SamplerChoice:
 
 @dataclass(frozen=True)
 class Schedule:
-    """[schedule]: linear warm-up to `peak_lr`, then cosine to zero; the dev EER every `eval_every` epochs."""
+    """[schedule]: linear warm-up to `peak_lr`, then cosine to zero; the dev EER every `eval_every` epochs.
+
+    No epochs: nothing is trained, the backbone is taken as it comes.
+    """
 
     epochs: int = 300
     warmup_epochs: float = 10.0
@@ -76,7 +79,8 @@ class Schedule:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _at_least(1, epochs=self.epochs, eval_every=self.eval_every)
+        _at_least(0, epochs=self.epochs)
+        _at_least(1, eval_every=self.eval_every)
         if not 0 < self.peak_lr < math.inf:
             raise RecipeError(f"peak_lr = {self.peak_lr} must be positive")
         for name in ("warmup_epochs", "weight_decay"):
@@ -112,10 +116,34 @@ class Recipe:
 
     def shortened(self, epochs: int) -> Recipe:
         """The same over another number of epochs; warm-up and evaluations keep their share of them."""
-        share, schedule = epochs / self.schedule.epochs, self.schedule
+        schedule = self.schedule
+        if not schedule.epochs:
+            raise RecipeError("the recipe trains nothing ([schedule] epochs = 0): it has no share of epochs to keep")
+        share = epochs / schedule.epochs
         every = max(1, round(schedule.eval_every * share))
         warmup = schedule.warmup_epochs * share
         return replace(self, schedule=replace(schedule, epochs=epochs, warmup_epochs=warmup, eval_every=every))
+
+    def changed(self, settings: Iterable[str]) -> Recipe:
+        """The same with some values replaced.
+
+        Args:
+            settings: each "table.key=value" or "key=value", the value as TOML writes it; a word needs no quotes.
+
+        Raises:
+            RecipeError: one is not of that form, or its key or value does not fit.
+        """
+        tables = self.to_dict()
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            table, _, key = name.strip().rpartition(".")
+            if not equals or not key or (table and not isinstance(tables.get(table), dict)):
+                raise RecipeError(
+                    f"setting {setting!r} is not of the form table.key=value, as schedule.peak_lr=1e-3 is"
+                )
+            (tables[table] if table else tables)[key] = _toml_value(text.strip())
+            Recipe.from_dict(tables, f"setting {setting!r}")  # so that an error names this one
+        return Recipe.from_dict(tables)
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe as plain tables; `from_dict` reads it back."""
@@ -163,6 +191,13 @@ def shipped() -> dict[str, Path]:
     folder = next((folder for folder in SHIPPED if folder.is_dir()), None)
     found = sorted(folder.rglob("*.toml")) if folder else []
     return {str(path.relative_to(folder).with_suffix("")): path for path in found if folder}
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 Table = TypeVar("Table")

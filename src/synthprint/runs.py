@@ -44,10 +44,16 @@ class Position:
 
 
 class Run:
-    """Reads and writes one run folder; `identity` names what is trained on what."""
+    """Reads and writes one run folder.
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    Args:
+        identity: names what is trained on what.
+        writes: false for a process beside the one that writes: it leaves the folder as it is.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], writes: bool = True) -> None:
         self.folder = folder
+        self.writes = writes
         self._identity = json.dumps(identity, sort_keys=True)
         self._writer: Any = None
 
@@ -58,6 +64,9 @@ class Run:
         Raises:
             CheckpointError: another one does already.
         """
+        if not self.writes:
+            yield
+            return
         with files.locked(self.folder, wait=False) as held:
             if not held:
                 raise CheckpointError(
@@ -72,6 +81,8 @@ class Run:
 
     def save(self, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer, position: Position) -> None:
         """Write the state; a kill leaves the old one or the new one, never half of each."""
+        if not self.writes:
+            return
         tensors = {f"module.{name}": tensor for name, tensor in modules.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
@@ -116,6 +127,8 @@ class Run:
 
     def log(self, row: dict[str, Any], step: int) -> None:
         """Append one line to log.jsonl, and its numbers to TensorBoard; `step` counts the steps done in all."""
+        if not self.writes:
+            return
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if self._writer is None:

@@ -43,7 +43,12 @@ SHELVES = {
 
 
 class Backbone(Protocol):
-    """A torch module, front-end included: waveform [B, T] at 16 kHz -> embedding [B, dim], not normalised."""
+    """A torch module, front-end included: waveform [B, T] at 16 kHz -> embedding [B, dim], not normalised.
+
+    One whose options name a file beyond the recipe has a further attribute, `rebuild: dict[str, Any]`: options, as
+    JSON has them, that replace its own and build the same architecture without that file. A checkpoint stores those,
+    and so needs no other file to load. Parameters that do not learn have `requires_grad` off.
+    """
 
     dim: int
 

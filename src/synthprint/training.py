@@ -5,7 +5,8 @@
         every `eval_every` epochs:      EER over all pairs of the dev split; keep the best
 
 Everything random is drawn from (seed, epoch, step), never from a state that goes along, so a run that was
-killed at any moment and is started again ends with the same weights.
+killed at any moment and is started again ends with the same weights. Under torchrun several processes share each
+batch (see `distributed`); the first one writes.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,10 +32,11 @@ from torch.nn import functional as F
 from synthprint import files
 from synthprint.background import in_order
 from synthprint.checkpoint import Checkpoint
-from synthprint.errors import CheckpointError, RecipeError
+from synthprint.distributed import World, world
+from synthprint.errors import CheckpointError, ManifestError, RecipeError
 from synthprint.export import write_checkpoint
-from synthprint.extraction import TorchExtractor, embed
-from synthprint.progress import Progress, progress
+from synthprint.extraction import TorchExtractor, concatenate, embed
+from synthprint.progress import Progress, progress, silent
 from synthprint.recipes import Recipe, Schedule
 from synthprint.runs import Position, Run
 from synthprint.sampling import BalancedBatches, RandomBatches
@@ -44,6 +47,7 @@ from synthprint.types import Manifest
 
 LOG_EVERY_STEPS = 10
 SAVE_EVERY_S = 60.0
+SAVE_SHARE = 0.05  # of the time, at most, goes into saving the state
 BATCHES_AHEAD = 3
 PRECISIONS = ("float32", "bfloat16")
 
@@ -72,6 +76,11 @@ class Hardware:
             raise RecipeError(f"device {self.device!r} cannot be used here: {reason}") from None
 
 
+def every_device() -> list[str]:
+    """The GPUs that torch sees, or the CPU."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
+
+
 def train(
     recipe: Recipe, manifest: Manifest, out: Path, *, pack_folder: Path | None = None, hardware: Hardware | None = None
 ) -> Checkpoint:
@@ -84,32 +93,54 @@ def train(
         pack_folder: where the decoded audio is kept; default: see `packing.default_folder`.
 
     Returns:
-        The checkpoint with the lowest dev EER.
+        The checkpoint with the lowest dev EER; of a recipe with no epochs, the backbone as it comes.
 
     Raises:
         RecipeError: the data cannot fill the recipe's batches, or the recipe has an option that does not exist.
-        ManifestError: a split is missing, has no pairs to score, or a source of which nothing can be decoded.
+        ManifestError: a split is missing, has no pairs to score, or a source of which nothing can be decoded; or
+            the machines of a training hold different data.
         CheckpointError: `out` holds another training, or another process trains there.
     """
     hardware = hardware or Hardware()
     check(recipe, manifest)
-    modules = build(recipe, len(manifest.split("train").sources)).to(hardware.device)
-    data = TrainingData.open(recipe, manifest, pack_folder)
-    optimizer = torch.optim.Adam(
-        modules.parameters(), lr=recipe.schedule.peak_lr, weight_decay=recipe.schedule.weight_decay
-    )
-    run = Run(out, {"recipe": recipe.to_dict(), "data": data.digest()})
-    with run.alone(), repeatable(hardware.device):
-        position = run.resume(modules, optimizer)
-        files.write_json(out / "recipe.json", recipe.to_dict())
-        files.write_json(out / "unreadable.json", data.failures)
-        if data.failures:
-            said = "%d clip(s) could not be decoded and are left out; they are listed in %s"
-            logging.getLogger(__name__).warning(said, len(data.failures), out / "unreadable.json")
-        if not position.finished:
-            _Loop(recipe, hardware, data, data.sampler(), modules, optimizer, run, position).run_to_end()
-            run.close()
-        return _finish(recipe, data, modules, run, position)
+    with world(hardware.device) as processes, repeatable(processes.device), silent(not processes.first):
+        modules = build(recipe, len(manifest.split("train").sources)).to(processes.device)
+        data = TrainingData.open(recipe, manifest, pack_folder)
+        optimizer = torch.optim.Adam(
+            modules.parameters(), lr=recipe.schedule.peak_lr, weight_decay=recipe.schedule.weight_decay
+        )
+        digest = data.digest()
+        if len(set(processes.from_all(digest))) > 1:
+            raise ManifestError(f"{manifest.name}: is not the same on all machines; give each the same audio")
+        run = Run(out, {"recipe": recipe.to_dict(), "data": digest}, writes=processes.first)
+        with run.alone():
+            position = _start(run, modules, optimizer, processes)
+            if processes.first:
+                _write_inputs(out, recipe, data)
+            if not position.finished:
+                _Loop(recipe, hardware, data, modules, optimizer, run, position, processes).run_to_end()
+                run.close()
+            checkpoint = _finish(recipe, data, modules, run, position) if processes.first else None
+            return cast(Checkpoint, processes.from_first(checkpoint))
+
+
+def _start(run: Run, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer, processes: World) -> Position:
+    """Load the run's state, where there is one; the first process hands it to those that may not see its folder."""
+    position = run.resume(modules, optimizer) if processes.first else Position()
+    position = processes.from_first(position)
+    if position.steps and processes.size > 1:
+        state = processes.from_first((modules.state_dict(), optimizer.state_dict()))
+        modules.load_state_dict(state[0])
+        optimizer.load_state_dict(state[1])
+    return position
+
+
+def _write_inputs(out: Path, recipe: Recipe, data: TrainingData) -> None:
+    files.write_json(out / "recipe.json", recipe.to_dict())
+    files.write_json(out / "unreadable.json", data.failures)
+    if data.failures:
+        said = "%d clip(s) could not be decoded and are left out; they are listed in %s"
+        logging.getLogger(__name__).warning(said, len(data.failures), out / "unreadable.json")
 
 
 def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
@@ -168,20 +199,31 @@ class _Loop:
     recipe: Recipe
     hardware: Hardware
     data: TrainingData
-    sampler: RandomBatches | BalancedBatches
     modules: nn.ModuleDict
     optimizer: torch.optim.Optimizer
     run: Run
     position: Position
+    processes: World
 
     def __post_init__(self) -> None:
-        backbone = self.modules["backbone"]
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(backbone) if self.hardware.compile else backbone
-        self.saved_at = time.monotonic()
+        forward = self.processes.parallel(self.modules["backbone"])
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(forward) if self.hardware.compile else forward
+        self.save_after = time.monotonic() + SAVE_EVERY_S
+
+    @cached_property
+    def sampler(self) -> RandomBatches | BalancedBatches:
+        """The recipe's batches."""
+        return self.data.sampler()
 
     def run_to_end(self) -> None:
         """All epochs from `position` on."""
         schedule, position = self.recipe.schedule, self.position
+        if not schedule.epochs:
+            position.finished = True
+            with progress("evaluating") as shown:
+                self.evaluate(shown)
+            self.save()
+            return
         with progress("training", schedule.epochs * len(self.sampler), position.steps) as shown:
             while not position.finished:
                 self.run_epoch(shown)
@@ -196,37 +238,43 @@ class _Loop:
         position = self.position
         self.modules.train()
         started, clips = time.monotonic(), 0
+        device = self.processes.device
         for waveforms, labels in self.batches():
-            row = self.step(waveforms.to(self.hardware.device), labels.to(self.hardware.device))
+            row = self.step(waveforms.to(device), labels.to(device))
             position.step, position.steps, clips = position.step + 1, position.steps + 1, clips + len(labels)
             row["clips_per_s"] = round(clips / (time.monotonic() - started), 1)
             if position.steps % LOG_EVERY_STEPS == 0 or position.steps == 1:
                 self.run.log({"epoch": position.epoch + 1, "steps": position.steps} | row, position.steps)
             shown.advance(1, self.note(row))
-            if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+            if time.monotonic() > self.save_after:
                 self.save()
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Crops and labels from `position` on, prepared in a thread a few batches ahead."""
+        """This process's crops, and all labels, from `position` on, prepared in a thread a few batches ahead."""
         epoch, first = self.position.epoch, self.position.step
         steps = list(enumerate(self.sampler.batches(epoch)))[first:]
-        return in_order(lambda at: self.data.batch(at[1], epoch, at[0]), steps, workers=1, ahead=BATCHES_AHEAD)
+
+        def prepared(at: tuple[int, np.ndarray]) -> tuple[Tensor, Tensor]:
+            return self.data.batch(at[1], epoch, at[0], self.processes.part(len(at[1])))
+
+        return in_order(prepared, steps, workers=1, ahead=BATCHES_AHEAD)
 
     def step(self, waveforms: Tensor, labels: Tensor) -> dict[str, float]:
         """One step of the optimiser; what it showed."""
-        recipe, position, device = self.recipe, self.position, torch.device(self.hardware.device)
+        recipe, position, device = self.recipe, self.position, torch.device(self.processes.device)
         seed = np.random.SeedSequence([recipe.seed, position.epoch, position.step]).generate_state(1, np.uint64)
-        torch.manual_seed(int(seed[0]))  # for dropout, where there is any
+        torch.manual_seed((int(seed[0]) + self.processes.rank) % 2**64)  # for dropout, where there is any
         rate = learning_rate(recipe.schedule, position.epoch + (position.step + 1) / len(self.sampler))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=self.hardware.precision == "bfloat16"):
-            embeddings = self.forward(waveforms).float()
+            embeddings = self.processes.gather(self.forward(waveforms).float(), len(labels))
         loss = self.modules["loss"](embeddings, labels)
         if not torch.isfinite(loss):
             raise RecipeError(f"the loss became {loss.item()} in epoch {position.epoch + 1}; lower [schedule] peak_lr")
         self.optimizer.zero_grad()
         loss.backward()
+        self.processes.average(self.modules["loss"].parameters())
         self.optimizer.step()
         with torch.no_grad():
             accuracy = batch_accuracy(self.modules["loss"], embeddings.detach(), labels)
@@ -243,18 +291,24 @@ class _Loop:
     def evaluate(self, shown: Progress) -> None:
         """EER over all pairs of the dev split; a new best is kept."""
         position = self.position
-        position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.hardware.device)
+        position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.processes)
         self.run.log({"epoch": position.epoch, "steps": position.steps, "dev_eer": eer}, position.steps)
         if position.best_eer is None or eer < position.best_eer:
             position.best_eer, position.best_epoch = eer, position.epoch
-            with files.atomic(self.run.best_weights) as temporary:
-                save_file(_state(self.modules["backbone"]), temporary)
+            if self.processes.first:
+                self._keep_best()
         shown.advance(0, f"dev EER {100 * eer:.2f} %")
+
+    def _keep_best(self) -> None:
+        with files.atomic(self.run.best_weights) as temporary:
+            save_file(_state(self.modules["backbone"]), temporary)
 
     def save(self) -> None:
         """Write the state that a killed run goes on from."""
+        started = time.monotonic()
         self.run.save(self.modules, self.optimizer, self.position)
-        self.saved_at = time.monotonic()
+        ended = time.monotonic()
+        self.save_after = ended + max(SAVE_EVERY_S, (ended - started) / SAVE_SHARE)
 
 
 def batch_accuracy(loss: Any, embeddings: Tensor, labels: Tensor) -> float:
@@ -267,14 +321,17 @@ def batch_accuracy(loss: Any, embeddings: Tensor, labels: Tensor) -> float:
     return float((predicted == labels).float().mean().item())
 
 
-def dev_eer(backbone: nn.Module, data: TrainingData, device: str) -> float:
-    """EER over all pairs of the dev split, in [0, 1]."""
-    dev = data.dev.manifest
-    extractor = TorchExtractor(backbone, data.recipe.crop.samples, data.recipe.backbone.dim, "training", device)
-    embeddings, _ = embed(extractor, ((u.id, data.dev.wave(i)) for i, u in enumerate(dev)))
-    if embeddings is None:
+def dev_eer(backbone: nn.Module, data: TrainingData, processes: World) -> float:
+    """EER over all pairs of the dev split, in [0, 1]; each process embeds a part of it."""
+    dev, crop = data.dev, data.recipe.crop.samples
+    extractor = TorchExtractor(backbone, crop, data.recipe.backbone.dim, "training", processes.device)
+    own = list(enumerate(dev.manifest))[processes.rank :: processes.size]
+    embeddings, _ = embed(extractor, ((u.id, dev.wave(i)) for i, u in own))
+    parts = [part for part in processes.from_all(embeddings) if part is not None]
+    if not parts:
         raise RecipeError("the training has diverged: no dev clip has a finite embedding; lower [schedule] peak_lr")
-    source = {u.id: u.source for u in dev}
+    embeddings = concatenate(parts)
+    source = {u.id: u.source for u in dev.manifest}
     return all_pairs_eer(embeddings, [source[key] for key in embeddings.ids]).eer
 
 

@@ -67,11 +67,11 @@ class TrainingData:
         """The recipe's batches of these utterances."""
         return make_sampler(self.recipe, self.train.manifest)
 
-    def batch(self, indices: np.ndarray, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Augmented crops [B, T] and labels [B] of the training utterances `indices`."""
+    def batch(self, indices: np.ndarray, epoch: int, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Augmented crops [P, T] of the `part` of a batch, and labels [B] of all its utterances `indices`."""
         recipe = self.recipe
         crops = []
-        for place, index in enumerate(indices):
+        for place, index in list(enumerate(indices))[part]:
             rng = np.random.default_rng([recipe.seed, epoch, step, place])
             crops.append(recipe.augmentation(self.train.crop(int(index), recipe.crop.samples, rng), rng))
         return torch.from_numpy(np.stack(crops)), torch.from_numpy(self.labels[indices])
@@ -92,8 +92,10 @@ def check(recipe: Recipe, manifest: Manifest) -> None:
         RecipeError: the loss needs other batches, or the data cannot fill them.
         ManifestError: a split is missing, or the dev split has no pairs to score.
     """
-    check_loss_fits_sampler(recipe)
-    make_sampler(recipe, manifest.split("train"))
+    train = manifest.split("train")
+    if recipe.schedule.epochs:
+        check_loss_fits_sampler(recipe)
+        make_sampler(recipe, train)
     check_dev(manifest.split("dev"))
 
 

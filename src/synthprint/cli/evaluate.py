@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthprint.cli.labelled import open_labelled
 from synthprint.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from synthprint.metrics import Det
     from synthprint.scoring import AllPairs, Evaluation, Group
-    from synthprint.types import Embeddings, Manifest
+    from synthprint.types import Embeddings
 
 WORST_SOURCES = 10
 P_TARGET = 0.01
@@ -71,41 +72,16 @@ def evaluate(
 def _all_pairs(
     embeddings: Embeddings, path: Path, protocol: str | None, split: str | None, threads: int | None
 ) -> tuple[Evaluation, dict[str, Any]]:
-    from synthprint.manifests import open_manifest
     from synthprint.scoring import evaluate_all_pairs
 
-    manifest = open_manifest(path, protocol)
-    if split is not None:
-        manifest = manifest.split(split)
-    chosen = _with_embedding(manifest, embeddings)
+    chosen, where = open_labelled(embeddings, path, protocol, split)
     evaluation = evaluate_all_pairs(
         embeddings.select([u.id for u in chosen]),
         [u.source for u in chosen],
         [u.quadrant for u in chosen],
         threads,
     )
-    where = {"manifest": str(path), "split": split, "utterances_without_embedding": len(manifest) - len(chosen)}
     return evaluation, where
-
-
-def _with_embedding(manifest: Manifest, embeddings: Embeddings) -> Manifest:
-    """The utterances that have an embedding; the others, and embeddings left over, are told of on stderr."""
-    from synthprint.errors import EmbeddingsError
-
-    here = set(embeddings.ids)
-    missing = [u.id for u in manifest if u.id not in here]
-    if len(missing) == len(manifest):
-        raise EmbeddingsError(
-            f"none of the {len(manifest):,} utterances of {manifest.name} has an embedding; "
-            f"one of them is {missing[0]!r}, one of the embeddings {embeddings.ids[0]!r}"
-        )
-    if missing:
-        typer.echo(
-            f"warning: {len(missing):,} of {len(manifest):,} utterances of {manifest.name} have no embedding and are "
-            f"left out, the first is {missing[0]}",
-            err=True,
-        )
-    return manifest.filter(lambda u: u.id in here)
 
 
 def _trials(embeddings: Embeddings, path: Path) -> tuple[dict[str, Any], Det]:

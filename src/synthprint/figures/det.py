@@ -1,4 +1,4 @@
-"""Figures, drawn by matplotlib without its global state; the same input gives the same file."""
+"""The detection error tradeoff."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthprint import files
-from synthprint.errors import MissingDependency
+from synthprint.figures.canvas import blank, save
 from synthprint.metrics import Det, crossing
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
 DET_LIMITS = (0.0005, 0.75)
@@ -34,7 +29,7 @@ def det_figure(curves: Mapping[str, Det], path: str | os.PathLike[str]) -> None:
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    figure = _figure(width_in=5.2, height_in=5.2)
+    figure = blank(width_in=5.2, height_in=5.2)
     axes = figure.add_subplot()
     low, high = (_deviate(np.array([limit]))[0] for limit in DET_LIMITS)
     axes.plot([low, high], [low, high], color="0.8", linewidth=0.8, zorder=0)
@@ -49,27 +44,10 @@ def det_figure(curves: Mapping[str, Det], path: str | os.PathLike[str]) -> None:
     axes.set_yticks(ticks, labels)
     axes.grid(color="0.9", linewidth=0.6)
     axes.legend(title="equal error rate", fontsize="small", title_fontsize="small")
-    _save(figure, Path(path))
+    save(figure, Path(path))
 
 
 def _deviate(p: np.ndarray) -> np.ndarray:
     """The standard normal's quantiles; 0 and 1 are moved to where they are off the axes, but finite."""
     inverse = NormalDist().inv_cdf
     return np.array([inverse(value) for value in np.clip(p, 1e-9, 1 - 1e-9).tolist()])
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingDependency.extra("matplotlib", "evaluate") from error
-    return Figure(figsize=(width_in, height_in), layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Write without dates, versions and random ids, which would differ from run to run."""
-    from matplotlib import rc_context
-
-    metadata = {"Software": None} if path.suffix == ".png" else {"Date": None, "Creator": None}
-    with rc_context({"svg.hashsalt": "synthprint"}), files.atomic(path) as temporary:
-        figure.savefig(temporary, dpi=160, metadata=metadata)

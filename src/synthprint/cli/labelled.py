@@ -1,0 +1,56 @@
+"""Embeddings and the manifest that names their sources, brought together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from synthprint.types import Embeddings, Manifest
+
+
+def open_labelled(
+    embeddings: Embeddings, path: Path, protocol: str | None, split: str | None
+) -> tuple[Manifest, dict[str, Any]]:
+    """The utterances of a manifest that have an embedding, and where they came from, as a result's JSON says it.
+
+    Utterances without an embedding are told of on stderr; so are, without a split, embeddings of no utterance.
+
+    Raises:
+        ManifestError: it cannot be read, or has no such split.
+        EmbeddingsError: none of its utterances has an embedding.
+    """
+    from synthprint.manifests import open_manifest
+
+    manifest = open_manifest(path, protocol)
+    if split is not None:
+        manifest = manifest.split(split)
+    chosen = _with_embedding(manifest, embeddings)
+    left = len(embeddings) - len(chosen)
+    if left and split is None:
+        typer.echo(f"warning: {left:,} embeddings are of no utterance of {manifest.name} and are left out", err=True)
+    where = {"manifest": str(path), "split": split, "utterances_without_embedding": len(manifest) - len(chosen)}
+    return chosen, where
+
+
+def _with_embedding(manifest: Manifest, embeddings: Embeddings) -> Manifest:
+    """The utterances that have an embedding; the others are told of on stderr."""
+    from synthprint.errors import EmbeddingsError
+
+    here = set(embeddings.ids)
+    missing = [u.id for u in manifest if u.id not in here]
+    if len(missing) == len(manifest):
+        raise EmbeddingsError(
+            f"none of the {len(manifest):,} utterances of {manifest.name} has an embedding; "
+            f"one of them is {missing[0]!r}, one of the embeddings {embeddings.ids[0]!r}"
+        )
+    if missing:
+        typer.echo(
+            f"warning: {len(missing):,} of {len(manifest):,} utterances of {manifest.name} have no embedding and are "
+            f"left out, the first is {missing[0]}",
+            err=True,
+        )
+    return manifest.filter(lambda u: u.id in here)

@@ -1,0 +1,1 @@
+"""The grid of recipes behind a results table: running it, and showing it beside the published figures."""

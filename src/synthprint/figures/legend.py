@@ -1,0 +1,55 @@
+"""What a map's colours and marks stand for: worked out once, drawn by the picture and by the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from synthprint.figures.palette import OTHER, Look, grouped, looks, marks_of
+from synthprint.mapping import EmbeddingMap
+
+Marked = Literal["family", "language"]
+PLAIN = "circle"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """How a map is drawn.
+
+    Attributes:
+        groups: family -> its sources; None -> those that are alone in theirs.
+        looks: source -> how its name is shown, in the order of `groups`.
+        marked: what the marks stand for; None: for the source, along with the colour.
+        marks: family or language -> mark, where they stand for that.
+        mark_of: the mark of each of the N points.
+    """
+
+    groups: dict[str | None, list[str]]
+    looks: dict[str, Look]
+    marked: Marked | None
+    marks: dict[str, str]
+    mark_of: tuple[str, ...]
+
+
+def legend(made: EmbeddingMap, marked: Marked | None = None) -> Legend:
+    """The legend of a map whose colours stand for sources, and whose marks stand for `marked`."""
+    groups = grouped(made.families)
+    by_source = looks(groups)
+    if marked is None:
+        return Legend(groups, by_source, None, {}, tuple(by_source[u.source].mark for u in made.utterances))
+    if marked == "family":
+        of_source = made.families
+        values = [of_source[u.source] for u in made.utterances]
+    else:
+        of_source = {}
+        values = [u.language for u in made.utterances]
+    marks = marks_of(values)
+
+    def mark(value: str | None) -> str:
+        return marks[value] if value in marks else marks[OTHER]
+
+    shown = {
+        source: replace(look, mark=mark(of_source[source]) if of_source else PLAIN)
+        for source, look in by_source.items()
+    }
+    return Legend(groups, shown, marked, marks, tuple(map(mark, values)))

@@ -1,0 +1,81 @@
+"""The map of embeddings as one HTML file that works without a network: hover, zoom, hide, search."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib import resources
+from typing import Any
+
+from synthprint.figures.legend import Marked, legend
+from synthprint.figures.palette import MARKS
+from synthprint.mapping import EmbeddingMap
+
+
+def map_page(made: EmbeddingMap, title: str, marked: Marked | None = None) -> str:
+    """The page of a map: `map.html` with its style, its script and the data set in.
+
+    Ids, names and paths are strangers' text. They stand in the page as JSON that cannot end its element, the script
+    sets them as text alone, and the page's policy allows no other script, and nothing from anywhere else.
+
+    Args:
+        made: the map.
+        title: of the page.
+        marked: what the marks stand for; None: for the source, along with the colour.
+    """
+    style, script = _part("map.css"), _part("map.js")
+    parts = {
+        "title": html.escape(title),
+        "style": style,
+        "style digest": _digest(style),
+        "script": script,
+        "script digest": _digest(script),
+        "data": _json_in_html(_data(made, marked)),
+    }
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], _part("map.html"))
+
+
+def _part(name: str) -> str:
+    return resources.files("synthprint.figures").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """As a content security policy names what it allows."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _json_in_html(value: Any) -> str:
+    """JSON in ASCII, in which nothing opens or closes an element."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _data(made: EmbeddingMap, marked: Marked | None) -> dict[str, Any]:
+    """What `map.js` reads: sources by their place in the legend, points as columns."""
+    shown, families = legend(made, marked), made.families
+    place = {source: index for index, source in enumerate(shown.looks)}
+    utterances = made.utterances
+    return {
+        "caption": made.caption,
+        "marked": shown.marked,
+        "marks": list(shown.marks.items()),
+        "shapes": MARKS,
+        "groups": [[family, [place[source] for source in own]] for family, own in shown.groups.items()],
+        "sources": [
+            {"name": source, "family": families[source], "colour": look.colour, "mark": look.mark}
+            for source, look in shown.looks.items()
+        ],
+        "points": {
+            "x": [round(x, 4) for x in made.coordinates[:, 0].tolist()],
+            "y": [round(y, 4) for y in made.coordinates[:, 1].tolist()],
+            "source": [place[u.source] for u in utterances],
+            "mark": shown.mark_of,
+            "id": [u.id for u in utterances],
+            "path": [None if u.path == u.id else u.path for u in utterances],
+            "language": [u.language for u in utterances],
+            "split": [u.split for u in utterances],
+        },
+    }
