@@ -24,7 +24,8 @@ from prepare import HELD_OUT, position
 
 from synthprint import files
 from synthprint.checkpoint import Checkpoint
-from synthprint.extraction import embed_manifest, load_extractor
+from synthprint.extraction import embed_manifest
+from synthprint.extractors import load_extractor
 from synthprint.tracing.enrolment import Enrolment
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip, Source

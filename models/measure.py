@@ -11,7 +11,8 @@ import numpy as np
 from synthprint import audio
 from synthprint.augmentation import Augmentation
 from synthprint.errors import AudioError
-from synthprint.extraction import Extractor, embed
+from synthprint.extraction import embed
+from synthprint.extractors import Extractor
 from synthprint.linting.inspection import inspect_all
 from synthprint.linting.shortcuts import guess, measure_shortcuts
 from synthprint.scoring import all_pairs_eer

@@ -24,15 +24,15 @@ LEVELS = (
                 "ssl_encoder", "graph_attention", "similarity", "distributed", "metrics", "progress", "processes",
                 "recipes", "checkpoint")),
     ("shelves", SHELVES),
-    ("verbs", ("training", "training_data", "runs", "export", "extraction", "scoring", "pairs", "pair_kernels",
-               "embedding_cache", "probing", "mapping", "manifests", "linting", "corpus")),
+    ("verbs", ("training", "training_data", "runs", "export", "extractors", "extraction", "embedding_cache",
+               "scoring", "pairs", "pair_kernels", "probing", "mapping", "manifests", "linting", "corpus")),
     ("faces", ("tracing", "figures", "experiments")),
     ("doors", ("cli", "__main__")),
 )  # fmt: skip
 LEVEL = {room: number for number, (_, rooms) in enumerate(LEVELS) for room in rooms}
 TORCH_ROOMS = {"frontend", "ssl_encoder", "graph_attention", "similarity", "distributed", "backbones", "losses",
                "training", "training_data", "runs", "export"}  # fmt: skip
-TORCH_WHEN_USED = {"extraction"}
+TORCH_WHEN_USED = {"extractors"}
 
 
 def modules() -> list[str]:

@@ -16,7 +16,7 @@ from conftest import SOURCES, TINY_RECIPE, tone
 from synthprint import export, files
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError
-from synthprint.extraction import load_backbone
+from synthprint.extractors import load_backbone
 
 
 def test_the_graph_gives_the_module_s_embeddings(tiny_checkpoint: Checkpoint) -> None:

@@ -20,7 +20,8 @@ from synthprint import extraction
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError
-from synthprint.extraction import OnnxExtractor, TorchExtractor, embed, embed_manifest, embed_wave, load_extractor
+from synthprint.extraction import embed, embed_manifest, embed_wave
+from synthprint.extractors import OnnxExtractor, TorchExtractor, load_backbone, load_extractor
 from synthprint.packing import pack
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
 
@@ -252,7 +253,7 @@ def test_weights_that_do_not_fit_the_recipe(tiny_checkpoint: Checkpoint) -> None
     backbone = replace(tiny_checkpoint.recipe.backbone, dim=9)
     wrong = replace(tiny_checkpoint, recipe=replace(tiny_checkpoint.recipe, backbone=backbone))
     with pytest.raises(CheckpointError, match="weights do not fit 'thin_resnet'"):
-        extraction.load_backbone(wrong)
+        load_backbone(wrong)
 
 
 def test_the_torch_extractor_is_in_evaluation_mode() -> None:
@@ -267,7 +268,9 @@ def test_the_torch_extractor_is_in_evaluation_mode() -> None:
 
 def test_onnx_extraction_brings_no_torch(tiny_checkpoint: Checkpoint) -> None:
     code = (
-        "import sys, numpy as np; from synthprint.extraction import embed_wave, load_extractor\n"
+        "import sys, numpy as np\n"
+        "from synthprint.extraction import embed_wave\n"
+        "from synthprint.extractors import load_extractor\n"
         "vector, _ = embed_wave(load_extractor(sys.argv[1]), np.sin(np.arange(20000) / 9).astype('f4'))\n"
         "assert vector.shape == (8,) and 'torch' not in sys.modules, 'torch' in sys.modules"
     )

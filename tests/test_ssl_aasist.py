@@ -21,7 +21,7 @@ from synthprint import ssl_encoder, training
 from synthprint.backbones.ssl_aasist import Aasist, ResidualBlock, SslAasist
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError, MissingDependency, RecipeError
-from synthprint.extraction import TorchExtractor, load_backbone, load_extractor
+from synthprint.extractors import TorchExtractor, load_backbone, load_extractor
 from synthprint.graph_attention import GraphAttention, GraphPooling, HeterogeneousGraphAttention
 from synthprint.recipes import BackboneChoice, Crop, Schedule
 from synthprint.ssl_encoder import SslEncoder

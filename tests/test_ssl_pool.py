@@ -16,7 +16,7 @@ from ssl_models import MODEL_TYPES, SIZE, tiny_configuration, tiny_folder
 from synthprint import export
 from synthprint.backbones.ssl_pool import SslPool
 from synthprint.errors import RecipeError
-from synthprint.extraction import load_backbone, load_extractor
+from synthprint.extractors import load_backbone, load_extractor
 from synthprint.recipes import BackboneChoice, Recipe
 from synthprint.training import train
 from synthprint.types import Manifest

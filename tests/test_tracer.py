@@ -14,7 +14,7 @@ import soundfile
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, GalleryError, ManifestError, ShelfError
-from synthprint.extraction import load_extractor
+from synthprint.extractors import load_extractor
 from synthprint.tracing.enrolment import at_most, clips_in, development_of, from_manifest, opened, set_threshold
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip, Source

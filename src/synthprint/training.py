@@ -35,7 +35,8 @@ from synthprint.checkpoint import Checkpoint
 from synthprint.distributed import World, world
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
 from synthprint.export import write_checkpoint
-from synthprint.extraction import TorchExtractor, concatenate, embed
+from synthprint.extraction import concatenate, embed
+from synthprint.extractors import TorchExtractor
 from synthprint.progress import Progress, progress, silent
 from synthprint.recipes import Recipe, Schedule
 from synthprint.runs import Position, Run

@@ -14,7 +14,7 @@ from synthprint.cli.trace import Model, Threads
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
-    from synthprint.extraction import Extractor
+    from synthprint.extractors import Extractor
     from synthprint.tracing.gallery import Enrolled, Gallery
     from synthprint.tracing.openset import OperatingPoint, Rule
     from synthprint.types import Manifest
@@ -95,7 +95,7 @@ def _writable(
     gallery: Path, start_from: Path | None, model: Path | None, threads: int | None
 ) -> Iterator[tuple[Extractor, Gallery]]:
     """An extractor, and a gallery of its embeddings that may be changed; made where there is none."""
-    from synthprint.extraction import load_extractor
+    from synthprint.extractors import load_extractor
     from synthprint.tracing.enrolment import opened
     from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
 
@@ -203,7 +203,7 @@ def threshold(
     """
     from dataclasses import asdict
 
-    from synthprint.extraction import load_extractor
+    from synthprint.extractors import load_extractor
     from synthprint.tracing.enrolment import development_of, set_threshold
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import model_folder, own_gallery_folder

@@ -68,7 +68,7 @@ def compare(
     """How alike two clips are: the cosine similarity of their embeddings, from -1 to 1. It is no probability."""
     import json
 
-    from synthprint.extraction import load_extractor
+    from synthprint.extractors import load_extractor
     from synthprint.tracing import tracer
     from synthprint.tracing.shipped import model_folder
 

@@ -13,7 +13,8 @@ import numpy as np
 from synthprint import files, shelves
 from synthprint.audio import SAMPLE_RATE, decoded
 from synthprint.errors import AudioError, EmbeddingsError, GalleryError
-from synthprint.extraction import Extractor, embed, embed_manifest
+from synthprint.extraction import embed, embed_manifest
+from synthprint.extractors import Extractor
 from synthprint.progress import track
 from synthprint.protocols.folder import AUDIO_ENDINGS, audio_files
 from synthprint.shelves import Backend

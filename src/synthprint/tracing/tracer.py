@@ -12,7 +12,8 @@ import numpy as np
 from synthprint import audio, shelves
 from synthprint.audio import SAMPLE_RATE, decoded
 from synthprint.errors import AudioError, GalleryError
-from synthprint.extraction import Extractor, embed_wave, load_extractor
+from synthprint.extraction import embed_wave
+from synthprint.extractors import Extractor, load_extractor
 from synthprint.shelves import SourceScorer
 from synthprint.tracing import openset
 from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
