@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from conftest import CLIPS, SOURCES, TINY_RECIPE
 from synthprint import shelves, training
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
-from synthprint.recipes import LossChoice, Recipe, Schedule
+from synthprint.recipes import BackboneChoice, LossChoice, Recipe, Schedule
 from synthprint.training import Hardware, build, learning_rate, train
 from synthprint.training_data import TrainingData
 from synthprint.types import Manifest, Utterance
@@ -362,18 +363,51 @@ def test_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert all(a > b for a, b in pairwise(rates))
 
 
+@pytest.mark.usefixtures("no_export")
 def test_no_epochs_leave_the_backbone_as_it_comes(tiny_corpus: Manifest, store: Path, tmp_path: Path) -> None:
     """Also where loss and sampler would not do: nothing is drawn."""
-    schedule = replace(TINY_RECIPE.schedule, epochs=0)
-    recipe = replace(recipe_for("ge2e", "random"), schedule=schedule)
-    checkpoint = train(recipe, tiny_corpus, tmp_path, pack_folder=store)
-    fresh = build(recipe, len(tiny_corpus.split("train").sources))["backbone"].state_dict()
-    found = load_file(checkpoint.weights)
-    assert all(torch.equal(found[key], value) for key, value in fresh.items())
-    assert 0 <= checkpoint.results["best_dev_eer"] <= 1
-    assert train(recipe, tiny_corpus, tmp_path, pack_folder=store).digest == checkpoint.digest
+    recipe = replace(recipe_for("ge2e", "random"), schedule=replace(TINY_RECIPE.schedule, epochs=0))
+    for _ in range(2):  # the second time there is nothing to do
+        train(recipe, tiny_corpus, tmp_path, pack_folder=store)
+        fresh = build(recipe, SOURCES - 1)["backbone"].state_dict()
+        assert all(torch.equal(weights_of(tmp_path, "best")[key], value) for key, value in fresh.items())
+        (row,) = log_of(tmp_path)
+        assert (row["epoch"], row["steps"]) == (0, 0)
+        assert 0 <= row["dev_eer"] <= 1
     with pytest.raises(RecipeError, match="trains nothing"):
         recipe.shortened(3)
+
+
+class Fixed(nn.Module):
+    """A backbone in which nothing learns, with or without parameters."""
+
+    def __init__(self, dim: int, parameters: bool = True) -> None:
+        super().__init__()
+        self.dim = dim
+        self.linear = nn.Linear(dim, dim).requires_grad_(False) if parameters else nn.Identity()
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        levels: Tensor = self.linear(waveform.reshape(len(waveform), self.dim, -1).square().mean(dim=2))
+        return levels
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize("parameters", [True, False])
+def test_what_learns_is_trained_and_nothing_else(
+    parameters: bool, tiny_corpus: Manifest, store: Path, tmp_path: Path
+) -> None:
+    fixed = BackboneChoice(f"{__name__}:Fixed", 8, {"parameters": parameters})
+    recipe = replace(recipe_for("softmax", "random"), backbone=fixed)
+    train(recipe, tiny_corpus, tmp_path / "classifier", pack_folder=store)
+    before, after = build(recipe, SOURCES - 1).state_dict(), weights_of(tmp_path / "classifier")
+    for key, value in before.items():
+        assert torch.equal(after[f"module.{key}"], value) == key.startswith("backbone.")
+    nothing = replace(recipe_for("prototypical", "balanced"), backbone=fixed)
+    with pytest.raises(RecipeError, match=r"nothing that learns, nor has loss 'prototypical'.*epochs = 0"):
+        train(nothing, tiny_corpus, tmp_path / "nothing", pack_folder=store)
+    none = replace(nothing, schedule=replace(nothing.schedule, epochs=0))
+    train(none, tiny_corpus, tmp_path / "nothing", pack_folder=store)
+    assert 0 <= log_of(tmp_path / "nothing")[0]["dev_eer"] <= 1
 
 
 @pytest.mark.usefixtures("no_export")

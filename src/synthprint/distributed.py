@@ -4,16 +4,17 @@
 
 Every process embeds its part of a batch; the embeddings of all parts are gathered, and every process computes the
 loss over the whole batch, as metric losses need. Batch normalisation takes its statistics over the whole batch too.
-So W processes give the loss and the gradient of one.
+So W processes take the step of one.
 
 How the gradient comes out right: `World.gather` has its true adjoint (a sum over the processes), so what is
-differentiated is the sum of W equal losses, and DistributedDataParallel's mean over the processes divides by W.
+differentiated is the sum of W equal losses, and `MeanGradients`, a mean over the processes, divides by W. That holds
+for the parameters of the loss as for those of the backbone.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,22 +23,27 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
-from synthprint.errors import RecipeError
+from synthprint.errors import RecipeError, SynthprintError
 
 T = TypeVar("T")
 # The first process may decode a corpus while the others wait; torchrun ends them all where one fails.
 PATIENCE = timedelta(hours=24)
+BUCKET_BYTES = 25 << 20  # gradients that are sent at once
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a training; this one is number `rank` of `size`, and `device` is its own."""
+    """The processes of a training; this one is number `rank` of `size`, and `device` is its own.
+
+    Attributes:
+        local_rank: its number among those of this machine.
+    """
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    local_rank: int = 0
 
     @property
     def first(self) -> bool:
@@ -45,13 +51,16 @@ class World:
         return self.rank == 0
 
     def part(self, total: int) -> slice:
-        """Which of `total` items are this process's.
+        """Which of the `total` utterances of a batch are this process's.
 
         Raises:
-            RecipeError: there are fewer items than processes.
+            RecipeError: there are fewer of them than processes.
         """
         if total < self.size:
-            raise RecipeError(f"a batch of {total} cannot be shared out to {self.size} processes; start fewer")
+            raise RecipeError(
+                f"a batch of {total} cannot be shared out to {self.size} processes; start {total} or fewer, or "
+                "enlarge the batch in [sampler]"
+            )
         sizes = self._sizes(total)
         start = sum(sizes[: self.rank])
         return slice(start, start + sizes[self.rank])
@@ -66,13 +75,11 @@ class World:
         gathered: Tensor = _Gather.apply(part, self._sizes(total), self.rank)  # type: ignore[no-untyped-call]
         return gathered
 
-    def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace gradients that all processes have by their mean, so that rounding cannot drive them apart."""
-        if self.size > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    distributed.all_reduce(parameter.grad)
-                    parameter.grad /= self.size
+    def synchronise(self, module: nn.Module) -> None:
+        """Make every batch normalisation in `module` take its statistics over all processes; names stay."""
+        for child in module.modules() if self.size > 1 else ():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                child.__class__ = SynchronisedBatchNorm
 
     def from_first(self, value: T) -> T:
         """The first process's `value`, in all."""
@@ -91,16 +98,33 @@ class World:
         distributed.all_gather_object(values, value)
         return values
 
-    def parallel(self, backbone: nn.Module) -> Callable[[Tensor], Tensor]:
-        """`backbone` for this process's part of a batch; gradients come out as those of the whole batch.
+    def hand_out(self, modules: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Give the first process's weights and optimiser state to all."""
+        if self.size == 1:
+            return
+        for tensor in modules.state_dict().values():
+            distributed.broadcast(tensor, src=0)
+        state = optimizer.state_dict()
+        layout = {
+            index: {key: (value.shape, value.dtype, value.device.type) for key, value in values.items()}
+            for index, values in state["state"].items()
+        }
+        for index, values in self.from_first(layout).items():
+            for key, (shape, dtype, kind) in values.items():
+                if not self.first:
+                    device = kind if kind == "cpu" else self.device
+                    state["state"].setdefault(index, {})[key] = torch.empty(shape, dtype=dtype, device=device)
+                distributed.broadcast(state["state"][index][key], src=0)
+        optimizer.load_state_dict(state)
 
-        Its batch normalisation is changed in place.
-        """
-        if self.size == 1 or not any(parameter.requires_grad for parameter in backbone.parameters()):
-            return backbone
-        _synchronise(backbone, self)
-        devices = None if self.device == "cpu" else [self.device]
-        return DistributedDataParallel(backbone, device_ids=devices, gradient_as_bucket_view=True)
+    @contextmanager
+    def one_a_machine_first(self) -> Iterator[None]:
+        """The first process of each machine runs the block before its others do."""
+        if self.size > 1 and self.local_rank > 0:
+            self.from_all(None)
+        yield
+        if self.size > 1 and self.local_rank == 0:
+            self.from_all(None)
 
 
 @contextmanager
@@ -112,8 +136,9 @@ def world(device: str) -> Iterator[World]:
 
     Raises:
         RecipeError: several processes would share one GPU.
+        SynthprintError: another process has ended.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size, local_rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     if size == 1:
         yield World(device=device)
         return
@@ -121,11 +146,16 @@ def world(device: str) -> Iterator[World]:
     if kind.type == "cuda":
         if kind.index is not None and int(os.environ.get("LOCAL_WORLD_SIZE", size)) > 1:
             raise RecipeError(f"device {device!r}: several processes cannot share one GPU; name it 'cuda'")
-        device = device if kind.index is not None else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = device if kind.index is not None else f"cuda:{local_rank}"
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if kind.type == "cuda" else "gloo", timeout=PATIENCE)
+    # What lies on a CPU goes over gloo with GPUs too: objects, Adam's number of steps.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if kind.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield World(distributed.get_rank(), distributed.get_world_size(), device)
+        yield World(distributed.get_rank(), size, device, local_rank)
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+            raise SynthprintError("another process of this training has ended; see what it said") from error
+        raise
     finally:
         distributed.destroy_process_group()
 
@@ -149,10 +179,74 @@ class _Gather(torch.autograd.Function):
         return total[ctx.start : ctx.start + ctx.length], None, None
 
 
-class _SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation over the parts of all processes; [B, C, …]. torch's own runs on GPUs only."""
+class MeanGradients:
+    """Brings gradients to their mean over all processes, in part while the backward pass still runs.
 
-    world: World
+    The parameters are cut into buckets, the last ones first, as backward passes reach them; a bucket is sent as soon
+    as its gradients, and those of the buckets before it, are there. Parameters that the loss does not depend on keep
+    no gradient. torch's DistributedDataParallel does the same, but regroups after its first step: sums of three and
+    more would be rounded otherwise after a resume, and a killed run would not end as one that was never stopped.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], processes: World) -> None:
+        learning = [parameter for parameter in parameters if parameter.requires_grad] if processes.size > 1 else []
+        self._size = processes.size
+        self._buckets = _buckets(learning[::-1])
+        self._bucket_of: dict[Tensor, int] = {
+            parameter: i for i, bucket in enumerate(self._buckets) for parameter in bucket
+        }
+        self._start_afresh()
+        for parameter in learning:
+            parameter.register_post_accumulate_grad_hook(self._arrived)  # type: ignore[no-untyped-call]
+
+    def _start_afresh(self) -> None:
+        self._missing = [len(bucket) for bucket in self._buckets]
+        self._sent: list[tuple[Tensor, distributed.Work]] = []
+
+    def _arrived(self, parameter: Tensor) -> None:
+        self._missing[self._bucket_of[parameter]] -= 1
+        while len(self._sent) < len(self._buckets) and self._missing[len(self._sent)] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        """The next bucket: its gradients, zeros where there is none, then for each whether there is one."""
+        bucket = self._buckets[len(self._sent)]
+        there = [float(parameter.grad is not None) for parameter in bucket]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), bucket[0].new_tensor(there)])
+        work = distributed.all_reduce(flat, async_op=True)
+        assert work is not None
+        self._sent.append((flat, work))
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """After a backward pass: put the means into the parameters' `grad`."""
+        while len(self._sent) < len(self._buckets):
+            self._send()
+        for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
+            work.wait()
+            flat.div_(self._size)
+            *means, there = torch.split(flat, [*(parameter.numel() for parameter in bucket), len(bucket)])
+            for parameter, mean, share in zip(bucket, means, there.tolist(), strict=True):
+                parameter.grad = mean.view_as(parameter) if share else None
+        self._start_afresh()
+
+
+def _buckets(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """In their order, each bucket of one kind of number and of BUCKET_BYTES, where no parameter is larger."""
+    buckets: list[list[nn.Parameter]] = []
+    free = 0
+    for parameter in parameters:
+        if not buckets or parameter.nbytes > free or parameter.dtype != buckets[-1][0].dtype:
+            buckets.append([])
+            free = BUCKET_BYTES
+        buckets[-1].append(parameter)
+        free -= parameter.nbytes
+    return buckets
+
+
+class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over the parts of all processes, [B, C, …]. torch's own runs on GPUs only."""
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.dim() < 2:
@@ -160,44 +254,71 @@ class _SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, …] -> the same."""
-        if not self.training:
-            return super().forward(x)
-        rest = [0, *range(2, x.dim())]
-        count = x.numel() // x.shape[1]
-        wide = x.float()
-        mean = wide.mean(dim=rest)  # [C]
-        squares = (wide - _along(mean, x)).square().sum(dim=rest)  # [C]
-        own = torch.cat([mean, squares, mean.new_full((1,), count)])[None]  # [1, 2 C + 1]
-        gathered = self.world.gather(own, self.world.size)  # [W, 2 C + 1]
-        means, squares, counts = gathered.tensor_split([len(mean), 2 * len(mean)], dim=1)
-        total = counts.sum()
-        mean = (counts * means).sum(dim=0) / total
-        variance = (squares + counts * (means - mean).square()).sum(dim=0) / total
-        self._learn(mean.detach(), variance.detach() * total / (total - 1))
-        normal = (wide - _along(mean, x)) * _along((variance + self.eps).rsqrt(), x)
-        return (normal * _along(self.weight, x) + _along(self.bias, x)).to(x.dtype)
+        return self._over_all(x) if self.training else super().forward(x)
 
-    @torch.no_grad()
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _over_all(self, x: Tensor) -> Tensor:
+        self._check_input_dim(x)
+        with torch.no_grad():
+            mean, variance, count = _statistics(x)
+            self._learn(mean, variance * count / (count - 1))
+        normal: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, mean, variance, count, self.eps
+        )
+        return normal
+
     def _learn(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
         self.num_batches_tracked += 1
         share = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
 
 
-def _along(values: Tensor, x: Tensor) -> Tensor:
-    """[C] as it goes with [B, C, …]."""
-    return values.view(1, -1, *[1] * (x.dim() - 2))
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance [C] of all processes' [B, C, …], and of how many values each is."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    variance, mean = torch.var_mean(wide, [0, *range(2, x.dim())], correction=0)
+    own = torch.cat([mean, variance, mean.new_tensor([x.numel() / x.shape[1]])])  # [2 C + 1]
+    parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, own)
+    means, variances, counts = torch.split(torch.stack(parts), [len(mean), len(mean), 1], dim=1)
+    count = counts.sum()
+    shares = counts / count
+    mean = (shares * means).sum(dim=0)
+    return mean, (shares * (variances + (means - mean).square())).sum(dim=0), count
 
 
-def _synchronise(module: nn.Module, of: World) -> None:
-    """Make every batch normalisation below `module` take its statistics over all processes; names stay."""
-    for child in module.modules():
-        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            if not (child.affine and child.track_running_stats):
-                raise RecipeError("batch normalisation without weights or statistics cannot be shared by processes")
-            child.__class__ = _SynchronisedBatchNorm  # type: ignore[assignment]
-            child.world = of  # type: ignore[assignment]
+class _Normalise(torch.autograd.Function):
+    """Batch normalisation by given statistics, differentiated as what they are: those of all processes' values.
+
+    With n = (x - mean) / deviation, and means over all values of a channel,
+    dL/dx = weight / deviation · (g - mean(g) - n · mean(g · n)), g being dL/dy (Ioffe and Szegedy, ICML 2015).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor,
+        count: Tensor, eps: float,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(x, weight, mean, variance, count)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance, count = ctx.saved_tensors
+        # What this gives for x is weight / deviation · g; the other two are the sums of g · n and of g.
+        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.stack([of_weight, of_bias])
+        distributed.all_reduce(sums)
+        deviation = (variance + ctx.eps).sqrt()
+        scale = 1.0 / deviation if weight is None else weight / deviation
+        slope = scale * sums[0] / count / deviation
+        shift = scale * sums[1] / count - slope * mean
+        along = [1, -1, *[1] * (x.dim() - 2)]
+        of_x = of_x - torch.addcmul(shift.view(along), x, slope.view(along))
+        return of_x.to(x.dtype), None if weight is None else of_weight, None if weight is None else of_bias, *[None] * 4

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from synthprint import files
 from synthprint.background import in_order
 from synthprint.checkpoint import Checkpoint
-from synthprint.distributed import World, world
+from synthprint.distributed import MeanGradients, World, world
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
 from synthprint.export import write_checkpoint
 from synthprint.extraction import concatenate, embed
@@ -99,23 +99,28 @@ def train(
     Raises:
         RecipeError: the data cannot fill the recipe's batches, or the recipe has an option that does not exist.
         ManifestError: a split is missing, has no pairs to score, or a source of which nothing can be decoded; or
-            the machines of a training hold different data.
+            the processes of a training see different data.
         CheckpointError: `out` holds another training, or another process trains there.
     """
     hardware = hardware or Hardware()
     check(recipe, manifest)
     with world(hardware.device) as processes, repeatable(processes.device), silent(not processes.first):
         modules = build(recipe, len(manifest.split("train").sources)).to(processes.device)
-        data = TrainingData.open(recipe, manifest, pack_folder)
-        optimizer = torch.optim.Adam(
-            modules.parameters(), lr=recipe.schedule.peak_lr, weight_decay=recipe.schedule.weight_decay
+        check_learning(recipe, modules)
+        with processes.one_a_machine_first():
+            data = TrainingData.open(recipe, manifest, pack_folder)
+        optimizer = torch.optim.Adam(  # as a group, which may be empty where there are no epochs
+            [{"params": list(modules.parameters())}],
+            lr=recipe.schedule.peak_lr,
+            weight_decay=recipe.schedule.weight_decay,
         )
-        digest = data.digest()
-        if len(set(processes.from_all(digest))) > 1:
-            raise ManifestError(f"{manifest.name}: is not the same on all machines; give each the same audio")
-        run = Run(out, {"recipe": recipe.to_dict(), "data": digest}, writes=processes.first)
+        identity = {"recipe": recipe.to_dict(), "data": data.digest()}
+        if any(other != identity for other in processes.from_all(identity)):
+            raise ManifestError(f"{manifest.name}: the processes see different audio or recipes; give all the same")
+        run = Run(out, identity, writes=processes.first)
         with run.alone():
-            position = _start(run, modules, optimizer, processes)
+            position = processes.from_first(run.resume(modules, optimizer) if processes.first else Position())
+            processes.hand_out(modules, optimizer)
             if processes.first:
                 _write_inputs(out, recipe, data)
             if not position.finished:
@@ -123,17 +128,6 @@ def train(
                 run.close()
             checkpoint = _finish(recipe, data, modules, run, position) if processes.first else None
             return cast(Checkpoint, processes.from_first(checkpoint))
-
-
-def _start(run: Run, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer, processes: World) -> Position:
-    """Load the run's state, where there is one; the first process hands it to those that may not see its folder."""
-    position = run.resume(modules, optimizer) if processes.first else Position()
-    position = processes.from_first(position)
-    if position.steps and processes.size > 1:
-        state = processes.from_first((modules.state_dict(), optimizer.state_dict()))
-        modules.load_state_dict(state[0])
-        optimizer.load_state_dict(state[1])
-    return position
 
 
 def _write_inputs(out: Path, recipe: Recipe, data: TrainingData) -> None:
@@ -155,6 +149,19 @@ def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
         backbone = _made("backbone", recipe.backbone.name, recipe.backbone.own, dim=recipe.backbone.dim)
         loss = _made("loss", recipe.loss.name, recipe.loss.own, dim=recipe.backbone.dim, sources=sources)
     return nn.ModuleDict({"backbone": backbone, "loss": loss})
+
+
+def check_learning(recipe: Recipe, modules: nn.Module) -> None:
+    """Refuse epochs over which nothing would change.
+
+    Raises:
+        RecipeError: neither backbone nor loss has a parameter that learns.
+    """
+    if recipe.schedule.epochs and not any(parameter.requires_grad for parameter in modules.parameters()):
+        raise RecipeError(
+            f"backbone {recipe.backbone.name!r} has nothing that learns, nor has loss {recipe.loss.name!r}: "
+            "set [schedule] epochs = 0 to take the backbone as it comes"
+        )
 
 
 def _made(table: str, name: str, own: Mapping[str, Any], **given: int) -> nn.Module:
@@ -207,8 +214,10 @@ class _Loop:
     processes: World
 
     def __post_init__(self) -> None:
-        forward = self.processes.parallel(self.modules["backbone"])
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(forward) if self.hardware.compile else forward
+        backbone = self.modules["backbone"]
+        self.processes.synchronise(backbone)
+        self.gradients = MeanGradients(self.modules.parameters(), self.processes)
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(backbone) if self.hardware.compile else backbone
         self.save_after = time.monotonic() + SAVE_EVERY_S
 
     @cached_property
@@ -275,7 +284,7 @@ class _Loop:
             raise RecipeError(f"the loss became {loss.item()} in epoch {position.epoch + 1}; lower [schedule] peak_lr")
         self.optimizer.zero_grad()
         loss.backward()
-        self.processes.average(self.modules["loss"].parameters())
+        self.gradients.finish()
         self.optimizer.step()
         with torch.no_grad():
             accuracy = batch_accuracy(self.modules["loss"], embeddings.detach(), labels)
