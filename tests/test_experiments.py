@@ -145,6 +145,11 @@ def test_a_failing_cell_does_not_stop_the_grid_and_finished_cells_are_kept(data:
     assert other.exit_code == 1
     assert "is of another recipe or other data" in other.stderr
 
+    (cell / "result.json").write_text("{")
+    damaged = synthprint("table1", "--rows", str(good), *options)
+    assert damaged.exit_code == 1
+    assert "result.json: is damaged" in damaged.stderr
+
 
 def test_stopping_the_grid_ends_its_processes(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_corpus: Manifest

@@ -237,12 +237,15 @@ def _finished(folder: Path, expected: dict[str, Any]) -> dict[str, Any] | None:
     """The result of a cell that is done.
 
     Raises:
-        RecipeError: the folder's result is of another recipe or other data.
+        RecipeError: the folder's result is damaged, or of another recipe or other data.
     """
     path = folder / RESULT
     if not path.exists():
         return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path}: is damaged ({error}); delete it, and the cell is measured again") from error
     if any(result.get(name) != value for name, value in expected.items()):
         raise RecipeError(f"{path}: is of another recipe or other data; name another folder, or delete this cell's")
     return result
