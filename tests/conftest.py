@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNTHPRINT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def toml(recipe: Recipe) -> str:
+    """A recipe as a file holds it."""
+    tables = recipe.to_dict()
+    lines = [f"seed = {tables.pop('seed')}"]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(lines)
 
 
 def tone(source: int, clip: int, duration_s: float = CLIP_S) -> np.ndarray:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from conftest import TINY_RECIPE
+from conftest import TINY_RECIPE, toml
 from synthprint import distributed, shelves, training
 from synthprint.backbones.thin_resnet import ThinResNet
 from synthprint.checkpoint import Checkpoint
@@ -260,11 +259,7 @@ training.train(Recipe.load(recipe), Manifest.load(manifest), Path(out), pack_fol
 def inputs(tiny_corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with recipe.toml, m.csv and child.py."""
     folder = tmp_path_factory.mktemp("inputs")
-    tables: dict[str, Any] = RECIPE.to_dict()
-    lines = [f"seed = {tables.pop('seed')}"]
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    (folder / "recipe.toml").write_text("\n".join(lines))
+    (folder / "recipe.toml").write_text(toml(RECIPE))
     rows = tuple(replace(u, path=str(tiny_corpus.audio_path(u))) for u in tiny_corpus)
     Manifest(rows, folder).save(folder / "m.csv")
     (folder / "child.py").write_text(CHILD)

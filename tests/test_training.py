@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from conftest import CLIPS, SOURCES, TINY_RECIPE
+from conftest import CLIPS, SOURCES, TINY_RECIPE, toml
 from synthprint import shelves, training
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
@@ -213,14 +213,6 @@ def test_kill_9_at_any_moment(uninterrupted: Path, tiny_corpus: Manifest, store:
     assert child.wait() == -signal.SIGKILL
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert_same_run(uninterrupted, run)
-
-
-def toml(recipe: Recipe) -> str:
-    tables = recipe.to_dict()
-    lines = [f"seed = {tables.pop('seed')}"]
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    return "\n".join(lines)
 
 
 @pytest.mark.usefixtures("no_export")

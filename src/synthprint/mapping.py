@@ -7,8 +7,6 @@ what is similar is said by cosines, not by the map.
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthprint.errors import EmbeddingsError, MissingDependency, RecipeError
+from synthprint.files import csv_text
 from synthprint.types import Embeddings, Manifest, Utterance
 
 COLUMNS = ("id", "path", "source", "family", "language", "split")  # of an utterance, in the table
@@ -73,12 +72,9 @@ class EmbeddingMap:
 
     def to_csv(self) -> str:
         """One utterance a line, with a header."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*COLUMNS, "x", "y"])
-        for u, (x, y) in zip(self.utterances, self.coordinates.tolist(), strict=True):
-            writer.writerow([*(getattr(u, column) for column in COLUMNS), f"{x:.5f}", f"{y:.5f}"])
-        return text.getvalue()
+        places = [(f"{x:.5f}", f"{y:.5f}") for x, y in self.coordinates.tolist()]
+        cells = [[getattr(u, column) for column in COLUMNS] for u in self.utterances]
+        return csv_text([[*COLUMNS, "x", "y"], *([*row, *at] for row, at in zip(cells, places, strict=True))])
 
 
 def make_map(embeddings: Embeddings, manifest: Manifest, settings: MapSettings | None = None) -> EmbeddingMap:

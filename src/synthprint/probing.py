@@ -12,8 +12,6 @@ Conventions
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from synthprint.errors import EmbeddingsError, RecipeError
+from synthprint.files import csv_text
 from synthprint.types import Embeddings
 
 CONFIDENCE = 0.95
@@ -136,11 +135,8 @@ class Probe:
 
     def to_csv(self) -> str:
         """The confusion matrix with names: truth by row, answers by column."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["source", *self.sources])
-        writer.writerows([name, *row] for name, row in zip(self.sources, self.confusion.tolist(), strict=True))
-        return text.getvalue()
+        rows = zip(self.sources, self.confusion.tolist(), strict=True)
+        return csv_text([["source", *self.sources], *([name, *row] for name, row in rows)])
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON takes it."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import Any
 
 from synthprint.experiments.grid import SPLITS, Outcome
 from synthprint.experiments.rows import Row
+from synthprint.files import csv_text
 
 # The figures of an evaluation that make a table, by their name in result.json; the paper published the first.
 FIGURES = {"pooled": "all pairs", "source_balanced": "source-balanced"}
@@ -72,12 +72,11 @@ class Table:
 
 def tables(outcomes: Sequence[Outcome]) -> list[Table]:
     """One table for each figure; those of outcomes that failed are marked."""
-    rows = tuple(dict.fromkeys(outcome.cell.row.name for outcome in outcomes))
-    by_name = {outcome.cell.row.name: outcome.cell.row for outcome in outcomes}
+    rows = tuple({outcome.cell.row.name: outcome.cell.row for outcome in outcomes}.values())
     dims = tuple(sorted({outcome.cell.dim for outcome in outcomes}))
     done = [outcome.result for outcome in outcomes if outcome.result is not None]
     splits = tuple(split for split in SPLITS if any(split in result for result in done)) or SPLITS[:1]
-    return [_table(figure, tuple(by_name[name] for name in rows), splits, dims, outcomes) for figure in FIGURES]
+    return [_table(figure, rows, splits, dims, outcomes) for figure in FIGURES]
 
 
 def _table(
@@ -127,23 +126,20 @@ def notes(outcomes: Sequence[Outcome], conditions: Sequence[str]) -> list[str]:
 
 def to_csv(made: Sequence[Table]) -> str:
     """A line for each entry of each table, figures in percent."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
+    lines: list[list[Any]] = [
         ["row", "model", "loss", "sampler", "dim", "split", "figure", "eer_mean", "eer_deviation", "seeds", "failed",
          "published"]
-    )  # fmt: skip
+    ]  # fmt: skip
     for table in made:
         for row in table.rows:
             for (split, dim), entry in zip(table.columns, table.line(row), strict=True):
                 average = f"{mean(entry.eers):.4f}" if entry.eers else ""
                 deviation = f"{stdev(entry.eers):.4f}" if len(entry.eers) > 1 else ""
-                published = "" if entry.published is None else entry.published
-                writer.writerow(
+                lines.append(
                     [row.name, row.model, row.loss, row.sampler, dim, split, table.figure, average, deviation,
-                     len(entry.eers), entry.failed, published]
+                     len(entry.eers), entry.failed, entry.published]
                 )  # fmt: skip
-    return text.getvalue()
+    return csv_text(lines)
 
 
 def to_latex(made: Sequence[Table], said: Sequence[str]) -> str:
