@@ -49,9 +49,9 @@ def recipe_for(loss: str, sampler: str) -> Recipe:
 
 
 def log_of(run: Path) -> list[dict]:
-    """The lines of a run's log, without the one number that is a measurement of time."""
+    """The lines of a run's log, without the numbers that are measurements of time."""
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "clips_per_s"} for row in rows]
+    return [{key: value for key, value in row.items() if key not in ("clips_per_s", "cpu_s")} for row in rows]
 
 
 def weights_of(run: Path, name: str = "state") -> dict[str, torch.Tensor]:

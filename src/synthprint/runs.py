@@ -32,7 +32,10 @@ STATE_FORMAT = "synthprint-run-1"
 
 @dataclass
 class Position:
-    """How far a run is: `step` of `epoch`, both from 0, comes next; `steps` is the number of steps done in all."""
+    """How far a run is: `step` of `epoch`, both from 0, comes next; `steps` is the number of steps done in all.
+
+    `cpu_s` is the processor time that they took, in seconds, evaluations left out.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -41,6 +44,7 @@ class Position:
     best_epoch: int = -1
     last_eer: float | None = None
     finished: bool = False
+    cpu_s: float = 0.0
 
 
 class Run:

@@ -247,14 +247,15 @@ class _Loop:
         """The batches of one epoch that are still to do."""
         position = self.position
         self.modules.train()
-        started, clips = time.monotonic(), 0
+        started, worked, clips = time.monotonic(), time.process_time(), 0
         device = self.processes.device
         for waveforms, labels in self.batches():
             row = self.step(waveforms.to(device), labels.to(device))
             position.step, position.steps, clips = position.step + 1, position.steps + 1, clips + len(labels)
+            position.cpu_s, worked = position.cpu_s + time.process_time() - worked, time.process_time()
             row["clips_per_s"] = round(clips / (time.monotonic() - started), 1)
             if position.steps % LOG_EVERY_STEPS == 0 or position.steps == 1:
-                self.run.log({"epoch": position.epoch + 1, "steps": position.steps} | row, position.steps)
+                self.log(position.epoch + 1, row)
             shown.advance(1, self.note(row))
             if time.monotonic() > self.save_after:
                 self.save()
@@ -302,7 +303,7 @@ class _Loop:
         """EER over all pairs of the dev split; a new best is kept."""
         position = self.position
         position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.processes)
-        self.run.log({"epoch": position.epoch, "steps": position.steps, "dev_eer": eer}, position.steps)
+        self.log(position.epoch, {"dev_eer": eer})
         if position.best_eer is None or eer < position.best_eer:
             position.best_eer, position.best_epoch = eer, position.epoch
             if self.processes.first:
@@ -312,6 +313,12 @@ class _Loop:
     def _keep_best(self) -> None:
         with files.atomic(self.run.best_weights) as temporary:
             save_file(_state(self.modules["backbone"]), temporary)
+
+    def log(self, epoch: int, row: dict[str, float]) -> None:
+        """Add a line to the log: what is in `row`, and where it is from."""
+        position = self.position
+        at = {"epoch": epoch, "steps": position.steps, "cpu_s": round(position.cpu_s, 2)}
+        self.run.log(at | row, position.steps)
 
     def save(self) -> None:
         """Write the state that a killed run goes on from."""
