@@ -1,0 +1,1 @@
+"""How fast synthprint is, as ratios taken in one run: `python -m benchmarks [TOPIC …]`. See docs/performance.md."""
