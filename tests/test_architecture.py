@@ -21,8 +21,8 @@ PACKAGE = Path(synthprint.__file__).parent
 LEVELS = (
     ("nouns", ("errors", "files", "types", "vectors")),
     ("leaves", ("shelves", "audio", "foreign", "background", "augmentation", "packing", "sampling", "frontend",
-                "ssl_encoder", "graph_attention", "similarity", "distributed", "metrics", "progress", "processes",
-                "recipes", "checkpoint")),
+                "ssl_encoder", "graph_attention", "similarity", "distributed", "onnx_stft", "closest_clips", "metrics", "progress",
+                "processes", "recipes", "checkpoint")),
     ("shelves", SHELVES),
     ("verbs", ("training", "training_data", "runs", "export", "extractors", "extraction", "embedding_cache",
                "scoring", "pairs", "pair_kernels", "probing", "mapping", "manifests", "linting", "corpus")),

@@ -227,7 +227,7 @@ def _blocks(file: Any, frames: int) -> Iterator[np.ndarray]:
         if len(block) == 0:
             return
         frames -= len(block)
-        yield block.mean(axis=1)
+        yield block[:, 0] if file.channels == 1 else block.mean(axis=1)  # a mean of one would copy it
 
 
 def _resampled(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
@@ -252,6 +252,8 @@ def _gather(blocks: Iterator[np.ndarray], path: Path) -> np.ndarray:
         total += len(block)
         if total > MAX_DURATION_S * SAMPLE_RATE:
             raise _too_long(path, total / SAMPLE_RATE)
+    if len(gathered) == 1:  # most files: not copied
+        return gathered[0]
     return np.concatenate(gathered) if gathered else np.zeros(0, np.float32)
 
 

@@ -73,7 +73,7 @@ def self_contained(backbone: nn.Module, recipe: Recipe) -> Recipe:
 def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
     """Export to ONNX with a free batch size and a fixed window length."""
     try:
-        import onnxscript  # noqa: F401
+        from synthprint import onnx_stft
     except ImportError:
         raise MissingDependency.extra("onnxscript", "train") from None
     example = _waveforms(2, window_samples)
@@ -83,6 +83,7 @@ def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
         program = torch.onnx.export(
             backbone, (example,), input_names=[INPUT], dynamo=True, opset_version=OPSET, verbose=False,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            custom_translation_table={torch.ops.aten.stft.default: onnx_stft.stft},
         )  # fmt: skip
         assert program is not None  # it is with dynamo
         graph = program.model.graph

@@ -34,7 +34,7 @@ NOT_FINITE = "gives an embedding that is not finite"
 LONG_WINDOWS = 600  # half an hour of 3 s windows
 PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
 CACHED_UTTERANCES = 250  # what is made is cached after so many
-METHOD = "windows-mean-1"  # in the cache: raise it when other embeddings come of the same graph and audio
+METHOD = "windows-mean-2"  # in the cache: raise it when other embeddings come of the same weights and audio
 
 Wave = np.ndarray | AudioError  # [T] at 16 kHz, or the error met on the way to it
 

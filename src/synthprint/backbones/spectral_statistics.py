@@ -121,8 +121,8 @@ class SpectralStatistics(nn.Module):
         """
         waveform = waveform - waveform.mean(dim=1, keepdim=True)
         waveform = waveform / waveform.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-        spectrum = _spectrum(waveform, N_FFT, HOP_SAMPLES, self.window)  # [B, BINS, t, 2]
-        levels, active = _levels(spectrum.square().sum(dim=-1))  # [B, BINS, t], [B, 1, t]
+        spectrum = _spectrum(waveform, N_FFT, HOP_SAMPLES, self.window)  # [2, B, BINS, t]
+        levels, active = _levels(_power(spectrum))  # [B, BINS, t], [B, 1, t]
         both = active[..., 1:] * active[..., :-1]
         mean = _mean(levels, active)  # [B, BINS]
         cepstra = cache(lambda: self.cosines @ levels)  # [B, CEPSTRA, t]
@@ -143,20 +143,27 @@ class SpectralStatistics(nn.Module):
     def _modulation(self, waveform: Tensor) -> Tensor:
         """Log spectrum of the log envelopes, less its mean: [B, T] -> [B, ENVELOPE_BANDS * MODULATIONS]."""
         fast = _spectrum(waveform, ENVELOPE_FFT, ENVELOPE_HOP, self.envelope_window)
-        bins = fast.square().sum(dim=-1).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
+        bins = _power(fast).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
         envelope = bins.reshape(-1, ENVELOPE_BANDS, BINS_A_BAND, bins.shape[2]).mean(dim=2).clamp(min=1e-6).log()
         envelope = envelope - envelope.mean(dim=2, keepdim=True)
         envelope = F.pad(envelope, (0, max(0, MODULATION_FFT - envelope.shape[2])))
         slow = _spectrum(envelope.flatten(0, 1), MODULATION_FFT, MODULATION_FFT // 2, self.modulation_window)
-        power = slow.square().sum(dim=-1).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
+        power = _power(slow).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
         last = MODULATION_FIRST + MODULATIONS * MODULATION_WIDTH
         grouped = power[:, MODULATION_FIRST:last].reshape(-1, ENVELOPE_BANDS, MODULATIONS, MODULATION_WIDTH).mean(dim=3)
         return (grouped - grouped.mean(dim=2, keepdim=True)).flatten(1)
 
 
 def _spectrum(waveform: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:
-    """[B, T] -> [B, n_fft // 2 + 1, frames, 2], real and imaginary part; no padding."""
-    return torch.view_as_real(torch.stft(waveform, n_fft, hop, window=window, center=False, return_complex=True))
+    """[B, T] -> [2, B, n_fft // 2 + 1, frames], real and imaginary part; no padding."""
+    spectrum = torch.stft(waveform, n_fft, hop, window=window, center=False, return_complex=True)
+    return torch.view_as_real(spectrum).permute(3, 0, 1, 2)
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    """[2, B, F, t] -> [B, F, t]."""
+    real, imaginary = spectrum
+    return real * real + imaginary * imaginary
 
 
 def _levels(power: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +179,7 @@ def _phase_advance(spectrum: Tensor) -> Tensor:
 
     A hop of a quarter window turns bin k by k quarter turns.
     """
-    (a, b), (c, d) = spectrum[:, :, 1:].unbind(dim=-1), spectrum[:, :, :-1].unbind(dim=-1)
+    (a, b), (c, d) = spectrum[..., 1:], spectrum[..., :-1]
     real, imaginary = a * c + b * d, b * c - a * d
     quarter = torch.arange(BINS, device=spectrum.device) * (torch.pi * 2 * HOP_SAMPLES / N_FFT)
     turned = real * quarter.cos()[:, None] + imaginary * quarter.sin()[:, None]
