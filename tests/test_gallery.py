@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from synthprint.errors import GalleryError
 from synthprint.tracing import gallery_files
@@ -29,8 +32,12 @@ def vector_of(content: str) -> np.ndarray:
     return np.random.default_rng(list(content.encode())).standard_normal(DIM).astype(np.float32)
 
 
+def sha256_of(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def put(gallery: Gallery, source: str, *contents: str, family: str | None = None, force: bool = False) -> Enrolled:
-    clips = [Clip(f"{content}.wav", source, f"sha of {content}", 1.5) for content in contents]
+    clips = [Clip(f"{content}.wav", source, sha256_of(content), 1.5) for content in contents]
     vectors = np.stack([vector_of(content) for content in contents])
     embeddings = Embeddings(tuple(map(str, range(len(clips)))), vectors, EXTRACTOR)
     return gallery.enrol(embeddings, clips, {source: Source(family)}, force)
@@ -72,9 +79,65 @@ def test_enrolling_only_adds_files(gallery: Gallery) -> None:
     put(gallery, "bark", "d")
     gallery.remove("vits")
     after = segments()
-    assert len(before) == 4
+    assert len(before) == 2
     assert before.items() < after.items()
-    assert len(after) == 6
+    assert len(after) == 3
+
+
+def as_format_1(gallery: Gallery) -> None:
+    """Rewrite a gallery as the first version of synthprint did."""
+    path = gallery.folder / "gallery.json"
+    index = json.loads(path.read_text()) | {"format": "synthprint-gallery-1"}
+    for segment in index["segments"]:
+        stem = gallery.folder / "segments" / f"{segment['number']:05d}"
+        rows = [clip for clip, of in zip(gallery.clips, gallery._segments, strict=True) if of == segment["number"]]
+        vectors = np.stack([vector_of(clip.id.removesuffix(".wav")) for clip in rows])
+        Embeddings(tuple(clip.id for clip in rows), vectors, EXTRACTOR).save(stem.with_suffix(".safetensors"))
+        lines = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in rows)
+        stem.with_suffix(".jsonl").write_text(lines, encoding="utf-8")
+        for key, ending in (("vectors", ".safetensors"), ("clips", ".jsonl")):
+            segment[f"{key}_sha256"] = hashlib.sha256(stem.with_suffix(ending).read_bytes()).hexdigest()
+    path.write_text(json.dumps(index))
+
+
+def test_a_gallery_of_format_1_is_read_and_added_to(gallery: Gallery, tmp_path: Path) -> None:
+    before, clips = content_of(gallery), list(gallery.clips)
+    as_format_1(gallery)
+    old = Gallery.load(gallery.folder)
+    assert content_of(old) == before
+    assert list(old.clips) == clips
+    segments = {path.name: path.read_bytes() for path in (gallery.folder / "segments").iterdir()}
+    assert len(segments) == 4
+    assert put(old, "bark", "b", "d").added == ("d.wav",)
+    for opened in (old, Gallery.load(gallery.folder), old.copy(tmp_path / "copy")):
+        assert content_of(opened).keys() == {*before, "d.wav"}
+    assert segments.items() < {p.name: p.read_bytes() for p in (gallery.folder / "segments").iterdir()}.items()
+    flip(gallery.folder / "segments" / "00002.jsonl")
+    with pytest.raises(GalleryError, match=r"00002\.jsonl: is damaged"):
+        Gallery.load(gallery.folder)
+
+
+def test_a_segment_is_an_embeddings_file(gallery: Gallery) -> None:
+    embeddings = Embeddings.load(gallery.folder / "segments" / "00002.safetensors")
+    assert (embeddings.ids, embeddings.extractor) == (("a.wav", "b.wav"), EXTRACTOR)
+    assert embeddings.vectors.tolist() == [vector_of("a").tolist(), vector_of("b").tolist()]
+
+
+def test_clips_are_a_sequence(gallery: Gallery) -> None:
+    a, b, c = (
+        Clip(f"{x}.wav", source, sha256_of(x), 1.5) for x, source in [("a", "bark"), ("b", "bark"), ("c", "vits")]
+    )
+    assert list(gallery.clips) == [c, a, b]
+    assert (gallery.clips[-1], gallery.clips[1:], len(gallery.clips)) == (b, [a, b], 3)
+    assert gallery.clips_of("bark") == [a, b]
+    assert gallery.clips_of("xtts") == []
+    assert gallery.clips.of_files({sha256_of("b"), sha256_of("c"), sha256_of("d")}) == [0, 2]
+
+
+def test_what_is_not_known_of_a_clip_stays_unknown(gallery: Gallery) -> None:
+    gallery.enrol(Embeddings(("x",), vector_of("x")[None], EXTRACTOR), [Clip("x", "bark")], {})
+    gallery.enrol(Embeddings(("y",), vector_of("y")[None], EXTRACTOR), [Clip("y", "vits")], {})
+    assert Gallery.load(gallery.folder).clips[3:] == [Clip("x", "bark", "", None), Clip("y", "vits", "", None)]
 
 
 def test_the_same_file_is_enrolled_once(gallery: Gallery) -> None:
@@ -94,7 +157,7 @@ def test_a_file_of_another_source_needs_force(gallery: Gallery) -> None:
 
 
 def test_a_taken_id_gets_a_number(gallery: Gallery) -> None:
-    clip = Clip("a.wav", "vits", "another sha")
+    clip = Clip("a.wav", "vits", sha256_of("z"))
     embeddings = Embeddings(("x",), vector_of("z")[None], EXTRACTOR)
     assert gallery.enrol(embeddings, [clip], {}).added == ("a.wav (2)",)
     assert len({clip.id for clip in Gallery.load(gallery.folder).clips}) == 4
@@ -171,6 +234,43 @@ def test_names_that_cannot_be_printed_are_refused(name: str) -> None:
             make()
 
 
+@pytest.mark.parametrize("digest", ["x", "ab" * 31, "AB" * 32, "ab" * 33])
+def test_what_is_no_digest_is_refused(digest: str) -> None:
+    with pytest.raises(GalleryError, match="will not do as the SHA-256 of a: it has 64 hex digits"):
+        Clip("a", "bark", digest)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("owners", np.array([0, 2], np.int32), "outside the 1 listed"),
+        ("owners", np.array([0], np.int32), "as many rows"),
+        ("sha256", np.zeros((2, 31), np.uint8), "as many rows"),
+        ("sha256", np.zeros((2, 32), np.int8), "as many rows"),
+        ("ids_utf8", np.frombuffer(b"a.wav\n\x1b[2J", np.uint8), "printable"),
+        ("ids_utf8", np.frombuffer(b"a.wav\n", np.uint8), "printable"),
+        ("ids_utf8", np.frombuffer(b"a.wav\n\xff", np.uint8), "utf-8"),
+        ("ids_utf8", np.frombuffer(b"a.wav\na.wav", np.uint8), "twice"),
+        ("ids_utf8", np.frombuffer(b"a.wav", np.uint8), "rows"),
+        ("vectors", np.full((2, DIM), np.nan, np.float32), "not finite"),
+        ("durations_s", None, "durations_s"),
+    ],
+)
+def test_a_segment_that_is_none_is_told(gallery: Gallery, column: str, value: np.ndarray | None, message: str) -> None:
+    path = gallery.folder / "segments" / "00002.safetensors"
+    tensors = load_file(path)
+    if value is None:
+        del tensors[column]
+    else:
+        tensors[column] = value
+    save_file(tensors, path, {"format": "synthprint-embeddings-1", "extractor": EXTRACTOR})
+    index = json.loads((gallery.folder / "gallery.json").read_text())
+    index["segments"][1]["vectors_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (gallery.folder / "gallery.json").write_text(json.dumps(index))
+    with pytest.raises(GalleryError, match=rf"00002\.safetensors: is not a segment of a gallery \(.*{message}"):
+        Gallery.load(gallery.folder)
+
+
 def test_a_gallery_starts_in_an_empty_folder_only(gallery: Gallery, tmp_path: Path) -> None:
     for start in (lambda folder: Gallery.create(folder, EXTRACTOR), gallery.copy):
         with pytest.raises(GalleryError, match="there is a gallery already"):
@@ -183,7 +283,7 @@ def test_a_gallery_starts_in_an_empty_folder_only(gallery: Gallery, tmp_path: Pa
         Gallery.create(tmp_path / "clips" / "a.wav", EXTRACTOR)
 
 
-@pytest.mark.parametrize("killed_at", ["write_text", "write_json"])
+@pytest.mark.parametrize("killed_at", ["atomic", "write_json"])
 def test_a_writer_that_was_killed_leaves_the_gallery_before(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, killed_at: str
 ) -> None:
@@ -227,7 +327,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink, lambda path: path.write_bytes(b"")])
-@pytest.mark.parametrize("name", ["segments/00001.safetensors", "segments/00002.jsonl"])
+@pytest.mark.parametrize("name", ["segments/00001.safetensors", "segments/00002.safetensors"])
 def test_a_damaged_segment_is_named(gallery: Gallery, name: str, damage: Callable[[Path], object]) -> None:
     damage(gallery.folder / name)
     with pytest.raises(GalleryError, match=f"{name}: .*restore the gallery"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from synthprint import shelves
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, GalleryError, ManifestError, ShelfError
@@ -23,6 +24,7 @@ from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Failure, Trace
 from synthprint.types import Embeddings, Manifest, Utterance
+from synthprint.vectors import unit
 
 EXTRACTOR = "e" * 64
 COUNT = TrialCount(9, 3, "dev")
@@ -136,6 +138,38 @@ def test_top_and_nearest_limit_the_lists(tmp_path: Path) -> None:
     tracer = Tracer(Directions(), directions(tmp_path).gallery, top=2, nearest=0)
     trace = tracer.answer(towards(b=1), "x.wav")
     assert (len(trace.candidates), len(trace.nearest)) == (2, 0)
+
+
+@pytest.mark.parametrize("backend", shelves.names("backends"))
+def test_many_embeddings_are_answered_as_each_alone(tmp_path: Path, backend: str) -> None:
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(12), rng.integers(1, 60, 12))
+    clips = [Clip(f"{i}.wav", f"source {owner:02d}") for i, owner in enumerate(owners)]
+    enrolled = (rng.standard_normal((12, 50))[owners] + rng.standard_normal((len(owners), 50))).astype(np.float32)
+    gallery = Gallery.create(tmp_path / "gallery", EXTRACTOR)
+    gallery.enrol(Embeddings(tuple(clip.id for clip in clips), enrolled, EXTRACTOR), clips, {})
+    tracer = Tracer(Directions(), gallery, backend, nearest=7)
+    test = np.concatenate([enrolled[:3], rng.standard_normal((30, 50)).astype(np.float32)])
+    paths = [f"{i}.wav" for i in range(len(test))]
+    answers = tracer.answer_many(test, paths, [2.0] * len(test))
+    assert answers == [tracer.answer(vector, path, 2.0) for vector, path in zip(test, paths, strict=True)]
+    cosines = unit(test).astype(np.float64) @ unit(enrolled).astype(np.float64).T
+    for answer, similar in zip(answers, cosines, strict=True):
+        expected = np.argsort(-similar, kind="stable")[:7]
+        assert [near.id for near in answer.nearest] == [clips[i].id for i in expected]
+        assert [near.source for near in answer.nearest] == [clips[i].source for i in expected]
+        assert [near.score for near in answer.nearest] == pytest.approx(similar[expected], abs=1e-7)
+    assert [answer.path for answer in answers if any("recording" in w for w in answer.warnings)] == paths[:3]
+
+
+def test_embeddings_that_are_none_are_refused(tmp_path: Path) -> None:
+    tracer = directions(tmp_path)
+    with pytest.raises(EmbeddingsError, match="not finite"):
+        tracer.answer(towards(b=np.nan), "x.wav")
+    with pytest.raises(GalleryError, match="vectors of size 4, not 3"):
+        tracer.answer(np.ones(3, np.float32), "x.wav")
+    with pytest.raises(EmbeddingsError, match="need vectors"):
+        tracer.answer_many(np.ones((2, 4), np.float32), ["x.wav"])
 
 
 def test_a_trace_is_json(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines, unit
+from synthprint.vectors import cosines, exact_cosines, unit
 
 __all__ = ["Centroid"]
 
@@ -29,8 +29,8 @@ class Centroid:
 
     def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
         """See `Backend`."""
+        order = np.argsort(owners, kind="stable")
+        members = np.split(order, np.searchsorted(owners[order], np.arange(1, owners.max() + 1)))
         # Sums in float64, so that the order of the clips does not show.
-        sums = np.zeros((int(owners.max()) + 1, enrolment.shape[1]))
-        np.add.at(sums, owners, unit(enrolment))
-        centroids = unit(sums)
-        return lambda test: cosines(centroids, test)
+        centroids = np.stack([unit(enrolment[of]).sum(axis=0, dtype=np.float64) for of in members])
+        return lambda test: exact_cosines(centroids, test)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from synthprint.closest_clips import ClosestClips
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
 from synthprint.vectors import cosines
@@ -26,7 +27,4 @@ class Cosine:
 
     def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
         """See `Backend`."""
-        order = np.argsort(owners, kind="stable")
-        grouped = enrolment[order]
-        starts = np.searchsorted(owners[order], np.arange(owners.max() + 1))
-        return lambda test: np.maximum.reduceat(cosines(grouped, test), starts, axis=0)
+        return ClosestClips(enrolment, owners)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from synthprint.closest_clips import ClosestClips
 from synthprint.errors import RecipeError
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
@@ -38,17 +39,4 @@ class NearestNeighbours:
 
     def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
         """See `Backend`."""
-        order = np.argsort(owners, kind="stable")
-        grouped = enrolment[order]
-        bounds = np.searchsorted(owners[order], np.arange(1, owners.max() + 1))
-
-        def score(test: np.ndarray) -> np.ndarray:
-            return np.stack([self._mean_of_best(part) for part in np.split(cosines(grouped, test), bounds)])
-
-        return score
-
-    def _mean_of_best(self, similarity: np.ndarray) -> np.ndarray:
-        """Cosines [n, T] of a source's clips -> [T]."""
-        rest = max(0, len(similarity) - self.k)
-        best = np.partition(similarity, rest, axis=0)[rest:] if rest else similarity
-        return best.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return ClosestClips(enrolment, owners, self.k)

@@ -254,7 +254,7 @@ def _show_clips(gallery: Gallery, source: str, as_json: bool) -> None:
 
     from synthprint.errors import GalleryError
 
-    clips = [clip for clip in gallery.clips if clip.source == source]
+    clips = gallery.clips_of(source)
     if not clips:
         raise GalleryError(f"{gallery.folder}: {source!r} is not enrolled; see 'synthprint gallery list'")
     if as_json:

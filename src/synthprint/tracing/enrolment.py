@@ -180,7 +180,7 @@ def backend_of(gallery: Gallery, name: str) -> Backend:
         ShelfError, RecipeError: there is no such backend, or it does not take these options.
     """
     backend: Backend = shelves.find("backends", name)(**gallery.setting(name).options)
-    return backend.fit(gallery.embeddings, [clip.source for clip in gallery.clips])
+    return backend.fit(gallery.embeddings, [gallery.names[owner] for owner in gallery.owners.tolist()])
 
 
 def set_threshold(
@@ -225,12 +225,10 @@ def development_of(extractor: Extractor, gallery: Gallery, manifest: Manifest) -
         EmbeddingsError: none of them is usable.
     """
     gallery.check_extractor(extractor.digest)
-    enrolled = {clip.sha256 for clip in gallery.clips}
-
-    def fresh(path: Path) -> bool:
-        return not path.is_file() or files.sha256(path) not in enrolled
-
-    left = manifest.filter(lambda u: fresh(manifest.audio_path(u)))
+    paths = {u.id: manifest.audio_path(u) for u in manifest}
+    digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
+    enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
+    left = manifest.filter(lambda u: digests.get(u.id) not in enrolled)
     embeddings, failures = embed_manifest(extractor, left)
     source_of = {u.id: u.source for u in left}
     data = printable(manifest.name.removeprefix(f"{manifest.root}/"))  # a folder of this machine says nothing elsewhere

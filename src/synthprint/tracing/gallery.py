@@ -9,12 +9,11 @@ from __future__ import annotations
 import difflib
 import itertools
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +26,10 @@ from synthprint.tracing.gallery_files import (
     BackendSetting,
     Clip,
     Index,
-    Segment,
     Source,
-    read_segment,
-    segment_paths,
-    write_segment,
 )  # fmt: skip
+from synthprint.tracing.segments import Clips, Part, live, read_segments, segment_paths, write_segment
 from synthprint.types import Embeddings
-
-Loaded: TypeAlias = tuple[Embeddings, tuple[Clip, ...]]
 
 
 @dataclass(frozen=True)
@@ -60,14 +54,14 @@ class Gallery:
         folder: where it lies.
         index: what gallery.json says.
         names: S enrolled sources, sorted.
-        clips: N enrolled clips.
+        clips: N enrolled clips; a sequence of `Clip`, kept as columns.
         vectors: [N, D] float32, their embeddings.
         owners: [N] int64, the source of each as an index into `names`.
     """
 
-    def __init__(self, folder: Path, index: Index, segments: Mapping[Segment, Loaded]) -> None:
+    def __init__(self, folder: Path, index: Index, parts: Sequence[Part]) -> None:
         self.folder = folder
-        self._take_up(index, segments)
+        self._take_up(index, parts)
 
     @classmethod
     def load(cls, folder: str | Path) -> Gallery:
@@ -78,7 +72,7 @@ class Gallery:
         """
         folder = Path(folder)
         index = Index.read(folder)
-        return cls(folder, index, {s: read_segment(folder, s, index.extractor) for s in index.segments})
+        return cls(folder, index, read_segments(folder, index))
 
     @classmethod
     def create(cls, folder: str | Path, extractor: str) -> Gallery:
@@ -104,37 +98,42 @@ class Gallery:
             check_free(folder)
             (folder / SEGMENTS).mkdir(exist_ok=True)
             for segment in self.index.segments:
-                for path in segment_paths(self.folder, segment.number):
+                for path in segment_paths(self.folder, segment):
                     shutil.copyfile(path, folder / SEGMENTS / path.name)
             self.index.write(folder)
         return Gallery.load(folder)
 
     def reload(self) -> None:
-        """Take up what was changed on disk since."""
-        index = Index.read(self.folder)
-        new = (segment for segment in index.segments if segment not in self._segments)
-        self._take_up(index, {**self._segments, **{s: read_segment(self.folder, s, index.extractor) for s in new}})
+        """Take up what was changed on disk since; only segments that are new are read."""
+        index, known = Index.read(self.folder), len(self.index.segments)
+        if index == self.index:
+            return
+        if index.segments[:known] == self.index.segments:
+            here = (self.vectors, self.clips, self._segments)
+            self._take_up(index, [here, *read_segments(self.folder, index, known)])
+        else:
+            self._take_up(index, read_segments(self.folder, index))
 
-    def _take_up(self, index: Index, segments: Mapping[Segment, Loaded]) -> None:
-        clips: list[Clip] = []
-        vectors: list[np.ndarray] = []
-        for segment in index.segments:
-            embeddings, enrolled = segments[segment]
-            live = [i for i, clip in enumerate(enrolled) if segment.number > index.removed.get(clip.source, 0)]
-            clips += [enrolled[i] for i in live]
-            vectors.append(embeddings.vectors[live])
-        if {clip.source for clip in clips} != set(index.sources) or len({len(v.T) for v in vectors}) > 1:
-            raise GalleryError(f"{self.folder}: {INDEX} and the segments do not fit together; {REMEDY}")
-        self.index, self._segments, self.clips = index, segments, tuple(clips)
-        self.names = tuple(sorted(index.sources))
-        self.vectors = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
-        position = {name: i for i, name in enumerate(self.names)}
-        self.owners = np.array([position[clip.source] for clip in clips], np.int64)
+    def _take_up(self, index: Index, parts: Sequence[Part]) -> None:
+        kept = [live(index, *part) for part in parts if len(part[1])]
+        names = tuple(sorted(index.sources))
+        try:
+            clips = Clips.joined([clips for _, clips, _ in kept], names)
+            vectors = _joined([vectors for vectors, _, _ in kept], np.zeros((0, 0), np.float32))
+        except (GalleryError, ValueError) as error:  # a source that the index has not; vectors of two sizes
+            raise self._unfit() from error
+        if not np.bincount(clips.owners, minlength=len(names)).all():
+            raise self._unfit()
+        self.index, self.names, self.vectors, self.clips, self.owners = index, names, vectors, clips, clips.owners
+        self._segments = _joined([numbers for _, _, numbers in kept], np.zeros(0, np.int64))  # of each clip
+
+    def _unfit(self) -> GalleryError:
+        return GalleryError(f"{self.folder}: {INDEX} and the segments do not fit together; {REMEDY}")
 
     @property
     def embeddings(self) -> Embeddings:
         """The enrolled clips' embeddings, under the clips' ids."""
-        return Embeddings(tuple(clip.id for clip in self.clips), self.vectors, self.index.extractor)
+        return Embeddings(self.clips.ids, self.vectors, self.index.extractor)
 
     def setting(self, backend: str) -> BackendSetting:
         """How this gallery uses a backend."""
@@ -154,8 +153,13 @@ class Gallery:
 
     def clip_counts(self) -> dict[str, int]:
         """How many clips each source has."""
-        counts = Counter(clip.source for clip in self.clips)
-        return {name: counts[name] for name in self.names}
+        counts = np.bincount(self.owners, minlength=len(self.names)).tolist()
+        return dict(zip(self.names, counts, strict=True))
+
+    def clips_of(self, source: str) -> list[Clip]:
+        """The clips of a source; none, where it is not enrolled."""
+        at = self.names.index(source) if source in self.index.sources else -1
+        return [self.clips[i] for i in np.flatnonzero(self.owners == at).tolist()]
 
     def enrol(
         self, embeddings: Embeddings, clips: Sequence[Clip], sources: Mapping[str, Source], force: bool = False
@@ -186,12 +190,12 @@ class Gallery:
             if not kept:
                 return Enrolled((), already)
             known = self._with_sources({clips[i].source for i in kept}, sources)
-            taken = {clip.id for clip in self.clips}
+            taken = set(self.clips.ids)
             renamed = [replace(clips[i], id=_free_id(clips[i].id, taken)) for i in kept]
             ids = tuple(clip.id for clip in renamed)
             number = max((segment.number for segment in self.index.segments), default=0) + 1
             added = Embeddings(ids, embeddings.vectors[kept], embeddings.extractor)
-            segment = write_segment(self.folder, number, added, renamed)
+            segment = write_segment(self.folder, number, added, Clips.of(renamed))
             self._commit(segments=(*self.index.segments, segment), sources=known)
         return Enrolled(ids, already)
 
@@ -224,8 +228,8 @@ class Gallery:
     def _sorted_out(self, clips: Sequence[Clip], force: bool) -> tuple[list[int], dict[str, str]]:
         """Which clips are new, and which are there already."""
         enrolled: dict[str, dict[str, str]] = {}  # sha256 -> source -> id
-        for clip in self.clips:
-            enrolled.setdefault(clip.sha256, {})[clip.source] = clip.id
+        for there in map(self.clips.__getitem__, self.clips.of_files({clip.sha256 for clip in clips if clip.sha256})):
+            enrolled.setdefault(there.sha256, {})[there.source] = there.id
         kept, already = [], {}
         for position, clip in enumerate(clips):
             twins = enrolled.setdefault(clip.sha256, {}) if clip.sha256 else {}
@@ -263,6 +267,11 @@ class Gallery:
     def _commit(self, **changes: Any) -> None:
         replace(self.index, **changes).write(self.folder)
         self.reload()
+
+
+def _joined(parts: list[np.ndarray], empty: np.ndarray) -> np.ndarray:
+    """The parts one after the other; a single one as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else empty
 
 
 @contextmanager

@@ -1,29 +1,31 @@
 """A gallery as files: an index, and segments that are only ever added.
 
     GALLERY/gallery.json                 sources, backends with their rules, which segments count, what was removed
-    GALLERY/segments/00001.safetensors   `Embeddings`: ids, vectors [N, D], extractor
-    GALLERY/segments/00001.jsonl         a line per clip, in the same order: id, source, sha256, duration_s
+    GALLERY/segments/00001.safetensors   clips and their embeddings, see `segments`
 
-A segment is written once and never changed; the index holds its digests and is written last, in one move.
+A segment is written once and never changed; the index holds its digest and is written last, in one move. Format 1
+had a second file a segment; it is read, and what is added to it is written as format 2.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synthprint import files
-from synthprint.errors import EmbeddingsError, GalleryError
+from synthprint.errors import GalleryError
 from synthprint.tracing.openset import Rule, TrialCount
-from synthprint.types import Embeddings
 
-FORMAT = "synthprint-gallery-1"
+FORMAT = "synthprint-gallery-2"
+READABLE = ("synthprint-gallery-1", FORMAT)
 INDEX, SEGMENTS = "gallery.json", "segments"
 MAX_INDEX_BYTES = 256 << 20
 DEFAULT_BACKEND = "centroid"
+SHA256 = re.compile(r"([0-9a-f]{64})?")
 REMEDY = "restore the gallery from a copy, or enrol its sources again"
 
 
@@ -48,7 +50,7 @@ class Clip:
         duration_s: length in seconds, where known.
 
     Raises:
-        GalleryError: id or source is empty, or has characters that cannot be printed.
+        GalleryError: id or source is empty, or has characters that cannot be printed; sha256 is none.
     """
 
     id: str
@@ -59,11 +61,15 @@ class Clip:
     def __post_init__(self) -> None:
         _check_text(self.id, "the id of a clip")
         _check_text(self.source, "the name of a source")
+        if not SHA256.fullmatch(self.sha256):
+            raise GalleryError(f"{self.sha256!r} will not do as the SHA-256 of {self.id}: it has 64 hex digits")
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What the index says of a segment: its number, how many clips it has, and the digests of its two files.
+    """What the index says of a segment: its number, how many clips it has, and the digest of its file.
+
+    A segment of format 1 has a second file, with a digest of its own.
 
     Raises:
         GalleryError: the number is none.
@@ -72,53 +78,11 @@ class Segment:
     number: int
     clips: int
     vectors_sha256: str
-    clips_sha256: str
+    clips_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.number, int) or self.number < 1:
             raise GalleryError(f"{self.number!r} is not the number of a segment")
-
-
-def segment_paths(gallery: Path, number: int) -> tuple[Path, Path]:
-    """The two files of a segment: vectors and clips."""
-    stem = gallery / SEGMENTS / f"{number:05d}"
-    return stem.with_suffix(".safetensors"), stem.with_suffix(".jsonl")
-
-
-def write_segment(gallery: Path, number: int, embeddings: Embeddings, clips: Sequence[Clip]) -> Segment:
-    """Write a segment; it counts once the index names it."""
-    vectors_path, clips_path = segment_paths(gallery, number)
-    vectors_path.parent.mkdir(exist_ok=True)
-    embeddings.save(vectors_path)
-    files.write_text(clips_path, "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in clips))
-    return Segment(number, len(clips), files.sha256(vectors_path), files.sha256(clips_path))
-
-
-def read_segment(gallery: Path, segment: Segment, extractor: str) -> tuple[Embeddings, tuple[Clip, ...]]:
-    """Read a segment and check that it is the one that the index describes.
-
-    Raises:
-        GalleryError: a file is missing, damaged, or belongs to something else.
-    """
-    vectors_path, clips_path = segment_paths(gallery, segment.number)
-    try:
-        for path, digest in ((vectors_path, segment.vectors_sha256), (clips_path, segment.clips_sha256)):
-            if files.sha256(path) != digest:
-                raise GalleryError(f"{path}: is damaged, or was replaced; {REMEDY}")
-        embeddings = Embeddings.load(vectors_path)
-        lines = clips_path.read_text(encoding="utf-8").split("\n")[:-1]
-        clips = tuple(Clip(**json.loads(line)) for line in lines)
-    except OSError as error:
-        raise GalleryError(f"{error.filename}: cannot be read ({error.strerror}); {REMEDY}") from error
-    except (EmbeddingsError, TypeError, ValueError) as error:
-        raise GalleryError(
-            f"{vectors_path.with_suffix('')}: is not a segment of a gallery ({error}); {REMEDY}"
-        ) from error
-    if embeddings.extractor != extractor:
-        raise GalleryError(f"{vectors_path}: its embeddings come from another extractor than the gallery's; {REMEDY}")
-    if embeddings.ids != tuple(clip.id for clip in clips) or len(clips) != segment.clips:
-        raise GalleryError(f"{vectors_path} and {clips_path.name} do not list the same clips; {REMEDY}")
-    return embeddings, clips
 
 
 @dataclass(frozen=True)
@@ -184,7 +148,7 @@ class Index:
                 raise GalleryError(f"{path}: is larger than any index; this is no gallery")
             tables = json.loads(path.read_text(encoding="utf-8"))
             found = tables.pop("format")
-            if found != FORMAT:
+            if found not in READABLE:
                 raise GalleryError(
                     f"{folder}: is a gallery of format {found!r}; this version of synthprint reads {FORMAT!r}; "
                     "use the version that wrote it, or enrol its sources again"

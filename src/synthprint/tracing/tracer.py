@@ -11,6 +11,7 @@ import numpy as np
 
 from synthprint import audio, shelves
 from synthprint.audio import SAMPLE_RATE, decoded
+from synthprint.closest_clips import ClosestClips
 from synthprint.errors import AudioError, GalleryError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor, load_extractor
@@ -18,10 +19,12 @@ from synthprint.shelves import SourceScorer
 from synthprint.tracing import openset
 from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
 from synthprint.tracing.gallery import Enrolled, Gallery
+from synthprint.tracing.gallery_files import Clip
 from synthprint.tracing.openset import Rule
 from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
 from synthprint.tracing.traces import Candidate, Comparison, Failure, Neighbour, Trace
-from synthprint.vectors import cosines, unit
+from synthprint.types import Embeddings
+from synthprint.vectors import cosines
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
 SAME_RECORDING = 1 - 1e-6  # a cosine above this is hardly reached by another recording
@@ -129,31 +132,56 @@ class Tracer:
         Raises:
             GalleryError: nothing is enrolled.
         """
-        scores = self._scorer(vector[None])[:, 0]  # [S]
-        order = np.argsort(-scores, kind="stable")
-        best = float(scores[order[0]])
+        return self.answer_many(vector[None], [path], [duration_s])[0]
+
+    def answer_many(
+        self, vectors: np.ndarray, paths: Sequence[str], durations_s: Sequence[float | None] | None = None
+    ) -> list[Trace]:
+        """Trace embeddings [T, D] as `answer` does, to the last bit, in one pass over the gallery for 16 or more.
+
+        Raises:
+            EmbeddingsError: there are not as many paths, or a value is not finite.
+            GalleryError: nothing is enrolled, or its embeddings are of another size.
+        """
+        test = Embeddings(tuple(map(str, range(len(paths)))), vectors, self.extractor.digest).vectors
+        if test.shape[1] != self.gallery.vectors.shape[1] and self.gallery.names:
+            raise GalleryError(
+                f"{self.gallery.folder}: holds vectors of size {self.gallery.vectors.shape[1]}, not {test.shape[1]}"
+            )
+        most = max(self.nearest, 1)
+        if self._scorer is self._clips:
+            scores, nearest, similar = self._clips.search(test, most)
+        else:
+            scores = self._scorer(test)
+            _, nearest, similar = self._clips.search(test, most)
+        answers = zip(paths, durations_s or [None] * len(paths), scores.T, nearest, similar, strict=True)
+        return [self._answer(path, duration_s, *found) for path, duration_s, *found in answers]
+
+    def _answer(
+        self, path: str, duration_s: float | None, scores: np.ndarray, nearest: np.ndarray, similar: np.ndarray
+    ) -> Trace:
+        """Read an answer off the scores [S] and the nearest clips with their cosines."""
         rule = self.rule
+        best = float(scores.max())
         unknown = rule is not None and best < rule.threshold
         margin = rule.margin if rule else openset.DEFAULT_MARGIN
+        close = 0 if unknown else np.count_nonzero(best - scores.astype(np.float64) < margin)
+        order = np.argsort(-scores, kind="stable")[: max(self.top, close, 1)]
         ranked = [self._candidate(i, float(scores[i])) for i in order]
-        rivals = [c for c in ranked[1:] if best - c.score < margin] if not unknown else []
-        similar = self._clips @ unit(vector[None])[0]  # [N]
-        nearest = np.argsort(-similar, kind="stable")[: self.nearest]
+        clips = [(self.gallery.clips[i], float(cosine)) for i, cosine in zip(nearest, similar, strict=True)]
         return Trace(
             path=path,
             source=None if unknown else ranked[0].source,
             unknown=unknown,
             family=None if unknown else ranked[0].family,
-            rivals=tuple(rivals),
+            rivals=tuple(ranked[1:close]),
             candidates=tuple(ranked[: self.top]),
-            nearest=tuple(
-                Neighbour(self.gallery.clips[i].source, self.gallery.clips[i].id, float(similar[i])) for i in nearest
-            ),
+            nearest=tuple(Neighbour(clip.source, clip.id, cosine) for clip, cosine in clips[: self.nearest]),
             threshold=rule.threshold if rule else None,
             backend=self.backend,
-            enrolled=len(ranked),
+            enrolled=len(scores),
             duration_s=duration_s,
-            warnings=(*short(self.extractor, duration_s), *self.doubts, *self._same_recording(similar)),
+            warnings=(*short(self.extractor, duration_s), *self.doubts, *_same_recording(*clips[0])),
         )
 
     @property
@@ -200,8 +228,11 @@ class Tracer:
         return backend_of(self.gallery, self.backend).enrol(self.gallery.vectors, self.gallery.owners)
 
     @cached_property
-    def _clips(self) -> np.ndarray:
-        return unit(self.gallery.vectors)
+    def _clips(self) -> ClosestClips:
+        """The search for the nearest clips: the scorer itself, where it searches these very vectors."""
+        if isinstance(self._scorer, ClosestClips) and self._scorer.vectors is self.gallery.vectors:
+            return self._scorer
+        return ClosestClips(self.gallery.vectors, np.zeros(len(self.gallery.vectors), np.int64))
 
     def _trace(self, wave: np.ndarray, path: str) -> Trace:
         return self.answer(embed_wave(self.extractor, wave, path)[0], path, len(wave) / SAMPLE_RATE)
@@ -210,22 +241,23 @@ class Tracer:
         self, paths: Sequence[Path], waves: Iterable[np.ndarray | AudioError]
     ) -> Iterator[Trace | Failure]:
         embedded = embed_stream(self.extractor, waves)
+        at = sorted(embedded.vectors)
+        answers: dict[int, Trace] = {}
+        if at:
+            vectors, names = np.stack([embedded.vectors[i] for i in at]), [str(paths[i]) for i in at]
+            answers = dict(
+                zip(at, self.answer_many(vectors, names, [embedded.durations_s[i] for i in at]), strict=True)
+            )
         for position, path in enumerate(paths):
             if position in embedded.failures:
                 yield Failure(str(path), reason_of(path, embedded.failures[position]))
             else:
-                yield self.answer(embedded.vectors[position], str(path), embedded.durations_s[position])
+                yield answers[position]
 
     def _candidate(self, position: int, score: float) -> Candidate:
         name = self.gallery.names[position]
         source = self.gallery.index.sources[name]
         return Candidate(name, source.family, source.kind, score)
-
-    def _same_recording(self, similar: np.ndarray) -> Iterator[str]:
-        nearest = similar.argmax()
-        if similar[nearest] > SAME_RECORDING:
-            clip = self.gallery.clips[nearest]
-            yield f"may be the recording that is enrolled as {clip.id} of {clip.source}"
 
 
 def compare(extractor: Extractor, a: str | Path, b: str | Path) -> Comparison:
@@ -249,3 +281,8 @@ def short(extractor: Extractor, duration_s: float | None) -> tuple[str, ...]:
     if duration_s is None or duration_s >= window_s:
         return ()
     return (f"lasts {duration_s:.2f} s; below {window_s:.1f} s an answer is less sure",)
+
+
+def _same_recording(nearest: Clip, cosine: float) -> Iterator[str]:
+    if cosine > SAME_RECORDING:
+        yield f"may be the recording that is enrolled as {nearest.id} of {nearest.source}"
