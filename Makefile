@@ -1,11 +1,12 @@
 # make demo    the main job on the shipped model, shown
 # make test    the tests
 # make check   lint, types, tests: what CI runs
+# make bench   how fast it is, as ratios: a table, and benchmarks/results/*.json (docs/performance.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint check docs clean
+.PHONY: setup demo test lint check bench bench-tiny docs clean
 
 setup: $(VENV)/.installed
 
@@ -27,8 +28,14 @@ lint: setup
 
 check: lint test
 
+bench: setup
+	$(BIN)/python -m benchmarks
+
+bench-tiny: setup
+	$(BIN)/python -m benchmarks --tiny --out bench-work/tiny
+
 docs: setup
 	$(BIN)/python docs/generate_cli.py
 
 clean:
-	rm -rf $(VENV) demo-out build dist
+	rm -rf $(VENV) demo-out bench-work build dist

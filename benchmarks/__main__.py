@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import convergence
 from benchmarks.measuring import Topic, cores, machine, write
 
 HERE = Path(__file__).parent
@@ -37,16 +36,17 @@ def main() -> None:
     console = Console()
     console.print(f"{machine()['cpu']}, {cores()} cores{', tiny: the figures mean nothing' if chosen.tiny else ''}")
     corpora = dict(pair.split("=", 1) for pair in chosen.data) or ({"examples": EXAMPLES} if chosen.tiny else {})
+    extra = {"data": {name: Path(path) for name, path in corpora.items()}, "work": chosen.work}
     for topic in chosen.topics or TOPICS:
-        run: Callable[[bool], Topic] = importlib.import_module(f"benchmarks.{topic}").run
-        if topic == "convergence":
-            if not corpora:
-                console.print("convergence: left out, no corpus is named (--data NAME=MANIFEST)")
-                continue
-            run = partial(run, data={name: Path(path) for name, path in corpora.items()}, work=chosen.work)
-        result = run(chosen.tiny)
+        if topic == "convergence" and not corpora:
+            console.print("convergence: left out, no corpus is named (--data NAME=MANIFEST)")
+            continue
+        run = importlib.import_module(f"benchmarks.{topic}").run
+        result = run(chosen.tiny, **extra) if topic == "convergence" else run(chosen.tiny)
         console.print(table(topic, result))
-        write(topic, result, chosen.out)
+        path = write(topic, result, chosen.out)
+        if topic == "convergence":
+            convergence.draw(result.details, path.with_suffix(".svg"))
 
 
 def table(topic: str, result: Topic) -> Table:
