@@ -21,17 +21,20 @@ PACKAGE = Path(synthprint.__file__).parent
 LEVELS = (
     ("nouns", ("errors", "files", "types", "vectors")),
     ("leaves", ("shelves", "audio", "foreign", "background", "augmentation", "packing", "sampling", "frontend",
-                "ssl_encoder", "graph_attention", "similarity", "distributed", "onnx_stft", "closest_clips", "metrics", "progress",
-                "processes", "recipes", "checkpoint")),
+                "ssl_encoder", "graph_attention", "similarity", "distributed", "onnx_stft", "closest_clips",
+                "metrics", "weighted_metrics", "coding", "progress", "processes",
+                "recipes", "checkpoint")),
     ("shelves", SHELVES),
-    ("verbs", ("training", "training_data", "runs", "export", "extractors", "extraction", "embedding_cache",
-               "scoring", "pairs", "pair_kernels", "probing", "mapping", "manifests", "linting", "corpus")),
-    ("faces", ("tracing", "figures", "experiments")),
+    ("verbs", ("training", "training_step", "training_data", "modules", "resident", "runs", "export", "extractors",
+               "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search", "pair_kernels",
+               "calibration", "validation", "conditions", "degradations", "probing", "mapping", "manifests",
+               "linting", "corpus")),
+    ("faces", ("tracing", "stressing", "figures", "experiments")),
     ("doors", ("cli", "__main__")),
 )  # fmt: skip
 LEVEL = {room: number for number, (_, rooms) in enumerate(LEVELS) for room in rooms}
 TORCH_ROOMS = {"frontend", "ssl_encoder", "graph_attention", "similarity", "distributed", "backbones", "losses",
-               "training", "training_data", "runs", "export"}  # fmt: skip
+               "training", "training_step", "training_data", "modules", "resident", "runs", "export"}  # fmt: skip
 TORCH_WHEN_USED = {"extractors"}
 
 

@@ -182,6 +182,61 @@ def test_oscr_is_the_area_under_its_curve(known: list[tuple[int, bool]], unknown
 
 
 @settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=1, max_size=20),
+    TIED,
+    st.sampled_from([0.0, 0.05, 0.3, 0.9]),
+)
+def test_identification_rate_tries_every_threshold(
+    known: list[tuple[int, bool]], unknown: np.ndarray, far: float
+) -> None:
+    scores, correct = np.array([s / 4 for s, _ in known]), np.array([c for _, c in known])
+    cuts = [*scores.tolist(), *unknown.tolist(), math.inf]
+    allowed = [cut for cut in cuts if (unknown >= cut).mean() <= far]
+    expected = max((correct & (scores >= cut)).mean() for cut in allowed)
+    assert metrics.identification_rate(scores, correct, unknown, far) == pytest.approx(expected, abs=1e-12)
+    x, y = metrics.oscr_curve(scores, correct, unknown)
+    area = float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2).sum())
+    assert area == pytest.approx(metrics.oscr(scores, correct, unknown), abs=1e-12)
+
+
+def test_identification_rate_by_hand() -> None:
+    # Unknown clips at 1, 2, 3, 4. At most a quarter accepted: threshold above 3. Of the known, 5 and 3.5 are right.
+    known, correct = [5.0, 4.5, 3.5, 2.5], [True, False, True, True]
+    assert metrics.identification_rate(known, correct, [1, 2, 3, 4], 0.25) == 0.5
+    assert metrics.identification_rate(known, correct, [1, 2, 3, 4], 0.0) == 0.25
+
+
+def test_ece_is_the_definition_and_cllr_at_even_odds() -> None:
+    for odds in (-3.0, 0.0, 1.5):
+        prior = math.exp(odds) / (1 + math.exp(odds))
+        slow = prior * sum(math.log2(1 + math.exp(-x - odds)) for x in TARGET) / len(TARGET)
+        slow += (1 - prior) * sum(math.log2(1 + math.exp(x + odds)) for x in NONTARGET) / len(NONTARGET)
+        assert metrics.ece(TARGET, NONTARGET, odds)[0] == pytest.approx(slow, rel=1e-12)
+    assert metrics.ece(TARGET, NONTARGET, [0.0])[0] == pytest.approx(metrics.cllr(TARGET, NONTARGET), rel=1e-12)
+    # Saying nothing leaves the entropy of the prior: at odds of 3 that of 3/4.
+    expected = -(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25))
+    assert metrics.ece([0.0], [0.0], math.log(3))[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_pooling_does_not_depend_on_how_many_rounds_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets, nontargets = RNG.integers(0, 5, (2, 400))
+    targets += (targets + nontargets) == 0
+    once = metrics.pooled(targets, nontargets)
+    for rounds in (0, 1, 2):
+        monkeypatch.setattr(metrics, "POOLING_ROUNDS", rounds)
+        for side, other in zip(once, metrics.pooled(targets, nontargets), strict=True):
+            assert side.tolist() == other.tolist()
+    # A long rising list whose last score pulls down one block after the other.
+    stairs = np.arange(1, 200), np.full(199, 100)
+    stairs[0][-1] = 0
+    monkeypatch.setattr(metrics, "POOLING_ROUNDS", 0)
+    slow = metrics.pooled(*stairs)
+    monkeypatch.undo()
+    assert [side.tolist() for side in metrics.pooled(*stairs)] == [side.tolist() for side in slow]
+
+
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=30))
 def test_identification_from_the_confusion_matrix(labels: list[tuple[str, str]]) -> None:
     true, predicted = map(list, zip(*labels, strict=True))
@@ -219,6 +274,8 @@ def test_arguments_out_of_range_are_errors() -> None:
         metrics.min_dcf([1], [0], p_target=1.0)
     with pytest.raises(MetricError, match="true positive rate"):
         metrics.fpr_at_tpr([1], [0], tpr=0.0)
+    with pytest.raises(MetricError, match="false alarm rate"):
+        metrics.identification_rate([1.0], [True], [0.0], 1.0)
     with pytest.raises(MetricError, match="as many marks"):
         metrics.oscr([1.0, 2.0], [True], [0.0])
     for metric in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1):

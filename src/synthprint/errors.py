@@ -9,6 +9,7 @@
     ├── EmbeddingsError       embeddings that do not fit together, or with what is asked of them
     ├── GalleryError          a gallery that is damaged, or does not fit its extractor
     ├── EngineError           a synthesizer that is missing or did not speak
+    ├── CalibrationError      a calibration that cannot be fitted, is damaged, or does not fit the scores
     ├── MetricError           scores or labels that a metric is not defined for
     └── MissingDependency     an optional library or program that this job needs
 
@@ -62,6 +63,10 @@ class GalleryError(SynthprintError):
 
 class EngineError(SynthprintError):
     """A synthesizer is missing, or did not speak."""
+
+
+class CalibrationError(SynthprintError):
+    """A calibration cannot be fitted on what is there, is damaged, or does not fit what it is applied to."""
 
 
 class MetricError(SynthprintError, ValueError):

@@ -3,13 +3,14 @@
 Conventions
     A higher score always means more likely the same source (or more likely the class named positive).
     A trial is accepted where score >= threshold. Trials with equal scores are accepted together.
-    Rates and areas are fractions in 0 ... 1, not percent. `cllr` and `cllr_min` are in bits.
+    Rates and areas are fractions in 0 ... 1, not percent. `cllr`, `cllr_min` and `ece` are in bits.
     Scores are one-dimensional; none may be missing or NaN. `docs/conventions.md` compares with other tools.
 
 Metrics
     det, eer, eer_threshold, min_dcf             verification
-    cllr, cllr_min                               likelihood ratios
-    auroc, fpr_at_tpr, oscr                      detection and open-set identification
+    cllr, cllr_min, ece                          likelihood ratios
+    auroc, fpr_at_tpr                            detection
+    oscr, oscr_curve, identification_rate        open-set identification
     accuracy, balanced_accuracy, macro_f1        identification
 """
 
@@ -21,6 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from synthprint.errors import MetricError
+
+POOLING_ROUNDS = 30
 
 
 class Det(NamedTuple):
@@ -126,12 +129,31 @@ def cllr_min(target: ArrayLike, nontarget: ArrayLike) -> float:
         MetricError: as for `det`.
     """
     _, targets, nontargets = _counts(target, nontarget)
-    targets, nontargets = _pooled(targets, nontargets)
+    targets, nontargets = pooled(targets, nontargets)
     p_target, p_nontarget = targets / targets.sum(), nontargets / nontargets.sum()
     both = p_target + p_nontarget
     # A block's LR is p_target / p_nontarget; log2(1 + 1 / LR) = log2(both / p_target), and 0 log 0 counts as 0.
     cost = sum((p[p > 0] * np.log2(both[p > 0] / p[p > 0])).sum() for p in (p_target, p_nontarget))
     return float(cost / 2)
+
+
+def ece(target_llr: ArrayLike, nontarget_llr: ArrayLike, log_prior_odds: ArrayLike) -> np.ndarray:
+    """Empirical cross-entropy in bits at each of P prior log-odds: [P]. All logarithms are natural.
+
+    How much is left to know, on average, once the LR is heard; at prior odds of 1 it is Cllr.
+    π mean over targets of log2(1 + exp(-(llr + o))) + (1 - π) mean over nontargets of log2(1 + exp(llr + o)), with
+    log-odds o and π = 1 / (1 + exp(-o)) (Ramos and Gonzalez-Rodriguez, "Reliable support", 2013).
+
+    Raises:
+        MetricError: as for `det`.
+    """
+    target_llr, nontarget_llr = _scores(target_llr, "target"), _scores(nontarget_llr, "nontarget")
+    entropies = []
+    for odds in np.atleast_1d(np.asarray(log_prior_odds, np.float64)).tolist():
+        prior = 1 / (1 + np.exp(-odds))
+        miss, fa = np.logaddexp(0, -target_llr - odds).mean(), np.logaddexp(0, nontarget_llr + odds).mean()
+        entropies.append(prior * miss + (1 - prior) * fa)
+    return np.array(entropies) / np.log(2)
 
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
@@ -177,13 +199,45 @@ def oscr(known: ArrayLike, correct: ArrayLike, unknown: ArrayLike) -> float:
     Raises:
         MetricError: a side is empty, lengths differ, or a score is NaN.
     """
-    known, unknown, right = _scores(known, "known"), _scores(unknown, "unknown"), np.asarray(correct, dtype=bool)
-    if known.shape != right.shape:
-        raise MetricError(f"{len(known)} known scores need as many marks of right or wrong, not {list(right.shape)}")
+    known, unknown, right = _known(known, correct), _scores(unknown, "unknown"), np.asarray(correct, dtype=bool)
     if not right.any():
         return 0.0
     # The area is the chance that a known one is identified rightly and scores above an unknown one.
     return auroc(known[right], unknown) * float(right.mean())
+
+
+def oscr_curve(known: ArrayLike, correct: ArrayLike, unknown: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The curve whose area is `oscr`: (false positive rate, correct classification rate), from rejecting all.
+
+    Raises:
+        MetricError: as for `oscr`.
+    """
+    known, unknown, right = _known(known, correct), _scores(unknown, "unknown"), np.asarray(correct, dtype=bool)
+    thresholds = np.unique(np.concatenate([known, unknown]))[::-1]
+    accepted_right, accepted_unknown = (
+        len(scores) - np.searchsorted(np.sort(scores), thresholds, "left") for scores in (known[right], unknown)
+    )
+    return np.append(0, accepted_unknown / len(unknown)), np.append(0, accepted_right / len(known))
+
+
+def identification_rate(known: ArrayLike, correct: ArrayLike, unknown: ArrayLike, far: float = 0.05) -> float:
+    """Open-set identification rate: known utterances identified rightly and accepted, at a false alarm rate.
+
+    The detection and identification rate at rank 1 (Phillips, Grother and Micheals, "Evaluation methods in face
+    recognition", 2011), at the lowest threshold that accepts at most `far` of the unknown utterances. Nothing is
+    interpolated.
+
+    Args:
+        known, correct, unknown: as for `oscr`.
+        far: the largest fraction of unknown utterances that may be accepted.
+
+    Raises:
+        MetricError: as for `oscr`; `far` is not in 0 ... 1 (1 out).
+    """
+    if not 0 <= far < 1:
+        raise MetricError(f"the false alarm rate must be in 0 ... 1 (1 out), not {far}")
+    p_fa, rate = oscr_curve(known, correct, unknown)
+    return float(rate[np.flatnonzero(p_fa <= far + 1e-12)[-1]])
 
 
 def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
@@ -244,6 +298,27 @@ def crossing(p_miss: np.ndarray, p_fa: np.ndarray) -> Crossing:
     return Crossing(end, float(rate), bool(after < before))
 
 
+def pooled(targets: np.ndarray, nontargets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts at rising scores, merged until the share of targets rises strictly: pool adjacent violators.
+
+    The counts may be weights; at each score one of the two is above 0.
+    """
+    for _ in range(POOLING_ROUNDS):  # all runs of falling shares at once: whatever the order, the blocks are the same
+        falls = targets[:-1] * nontargets[1:] >= targets[1:] * nontargets[:-1]
+        if not falls.any():
+            return targets, nontargets
+        starts = np.flatnonzero(np.append(True, ~falls))
+        targets, nontargets = np.add.reduceat(targets, starts), np.add.reduceat(nontargets, starts)
+    blocks: list[tuple[float, float]] = []  # merges that follow from one another, one by one
+    for t, n in zip(targets.tolist(), nontargets.tolist(), strict=True):
+        while blocks and blocks[-1][0] * n >= t * blocks[-1][1]:  # the share does not rise: merge
+            t, n = t + blocks[-1][0], n + blocks[-1][1]  # noqa: PLW2901
+            blocks.pop()
+        blocks.append((t, n))
+    merged = np.array(blocks)
+    return merged[:, 0], merged[:, 1]
+
+
 def threshold_at(score: np.floating, found: Crossing) -> float:
     """The threshold of a crossing whose segment is made by the trials of this `score`.
 
@@ -266,24 +341,19 @@ def _scores(values: ArrayLike, name: str) -> np.ndarray:
     return scores
 
 
+def _known(known: ArrayLike, correct: ArrayLike) -> np.ndarray:
+    known, right = _scores(known, "known"), np.asarray(correct)
+    if known.shape != right.shape:
+        raise MetricError(f"{len(known)} known scores need as many marks of right or wrong, not {list(right.shape)}")
+    return known
+
+
 def _counts(target: ArrayLike, nontarget: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct scores in rising order, and the numbers of target and nontarget trials at each."""
     target, nontarget = _scores(target, "target"), _scores(nontarget, "nontarget")
     scores, index = np.unique(np.concatenate([target, nontarget]), return_inverse=True)
     targets = np.bincount(index[: len(target)], minlength=len(scores))
     return scores, targets, np.bincount(index[len(target) :], minlength=len(scores))
-
-
-def _pooled(targets: np.ndarray, nontargets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts at rising scores, merged until the share of targets rises strictly: pool adjacent violators."""
-    blocks: list[tuple[int, int]] = []
-    for t, n in zip(targets.tolist(), nontargets.tolist(), strict=True):
-        while blocks and blocks[-1][0] * n >= t * blocks[-1][1]:  # the share does not rise: merge
-            t, n = t + blocks[-1][0], n + blocks[-1][1]  # noqa: PLW2901
-            blocks.pop()
-        blocks.append((t, n))
-    merged = np.array(blocks)
-    return merged[:, 0], merged[:, 1]
 
 
 def _labels(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import synthprint
-from synthprint.cli import corpus, evaluate, explore, gallery, lint, table1, trace, train
+from synthprint.cli import corpus, evaluate, explore, gallery, lint, table1, trace, train, validate
 from synthprint.errors import SynthprintError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.add_typer(gallery.app, name="gallery")
 app.command()(train.train)
 app.command()(train.embed)
 app.command()(evaluate.evaluate)
+app.command()(validate.validate)
 app.command()(explore.probe)
 app.command("map")(explore.map_)
 app.command()(table1.table1)

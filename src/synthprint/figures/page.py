@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 import re
-from importlib import resources
 from typing import Any
 
 from synthprint.figures.legend import Marked, legend
+from synthprint.figures.pages import digest, part
 from synthprint.figures.palette import MARKS
 from synthprint.mapping import EmbeddingMap
 
@@ -26,25 +24,16 @@ def map_page(made: EmbeddingMap, title: str, marked: Marked | None = None) -> st
         title: of the page.
         marked: what the marks stand for; None: for the source, along with the colour.
     """
-    style, script = _part("map.css"), _part("map.js")
+    style, script = part("map.css"), part("map.js")
     parts = {
         "title": html.escape(title),
         "style": style,
-        "style digest": _digest(style),
+        "style digest": digest(style),
         "script": script,
-        "script digest": _digest(script),
+        "script digest": digest(script),
         "data": _json_in_html(_data(made, marked)),
     }
-    return re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], _part("map.html"))
-
-
-def _part(name: str) -> str:
-    return resources.files("synthprint.figures").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """As a content security policy names what it allows."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], part("map.html"))
 
 
 def _json_in_html(value: Any) -> str:

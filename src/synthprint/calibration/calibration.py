@@ -1,0 +1,204 @@
+"""`Calibration`: a map from scores to log10 likelihood ratios, its limits, and what it was validated on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from synthprint.calibration.maps import METHODS, Knots, Line, Map
+from synthprint.calibration.trials import WEIGHTINGS
+from synthprint.calibration.verbal import SAME_OR_DIFFERENT, times, verbal
+from synthprint.errors import CalibrationError
+
+CALIBRATION_FORMAT = "synthprint-calibration-1"
+LONGEST_TEXT = 1000  # characters
+MOST_TRIALS = 10**15
+STRONGEST = 300.0  # log10 LR: a float's range
+
+
+@dataclass(frozen=True)
+class Population:
+    """What a calibration was fitted on.
+
+    Attributes:
+        targets, nontargets: numbers of trials.
+        clips, sources: that took part.
+        data: where they come from, in words.
+        compared: what a trial is, in words.
+        backend: what scored, by its name on the shelf.
+        extractor: digest of what embedded the clips.
+    """
+
+    targets: int
+    nontargets: int
+    clips: int
+    sources: int
+    data: str
+    compared: str
+    backend: str
+    extractor: str
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well the method did on sources that it was not fitted on, weighted as the fit was.
+
+    Attributes:
+        cllr, cllr_min: in bits, of the LRs with their bounds.
+        eer: of the LRs.
+        folds, targets, nontargets: of how many source-disjoint folds, and tested trials.
+        at_lower, at_upper: the share of tested trials, both kinds alike, whose LR was cut at a bound.
+    """
+
+    cllr: float
+    cllr_min: float
+    eer: float
+    folds: int
+    targets: int
+    nontargets: int
+    at_lower: float
+    at_upper: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns scores into log10 likelihood ratios, within what the validation data support.
+
+    Attributes:
+        method: "logistic", "pav" or "kde".
+        map: the fitted map, without bounds.
+        lower, upper: bounds of the log10 LR, lower <= 0 <= upper.
+        weighting: what counted alike: "sources" or "trials".
+        population, quality: what it was fitted on, and how well that went.
+
+    Raises:
+        CalibrationError: a value is out of range.
+    """
+
+    method: str
+    map: Map
+    lower: float
+    upper: float
+    weighting: str
+    population: Population
+    quality: Quality
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise CalibrationError(f"calibration method {self.method!r} is not one of: {', '.join(METHODS)}")
+        if self.weighting not in WEIGHTINGS:
+            raise CalibrationError(f"weighting {self.weighting!r} is not one of: {', '.join(WEIGHTINGS)}")
+        if not -STRONGEST <= self.lower <= 0 <= self.upper <= STRONGEST:
+            raise CalibrationError(f"bounds {self.lower} and {self.upper} of a log10 LR must lie around 0, and finite")
+
+    def apply(self, scores: ArrayLike) -> np.ndarray:
+        """Scores of any shape -> log10 LR, float64, within the bounds.
+
+        Raises:
+            CalibrationError: a score is not a number.
+        """
+        return np.clip(self._raw(scores), self.lower, self.upper)
+
+    def clipped(self, scores: ArrayLike) -> np.ndarray:
+        """Of each score: -1 where its LR was cut at the lower bound, 1 at the upper, else 0.
+
+        Raises:
+            CalibrationError: a score is not a number.
+        """
+        raw = self._raw(scores)
+        return (raw > self.upper).astype(np.int8) - (raw < self.lower).astype(np.int8)
+
+    def _raw(self, scores: ArrayLike) -> np.ndarray:
+        values = np.asarray(scores, np.float64)
+        if np.isnan(values).any():
+            raise CalibrationError(f"{int(np.isnan(values).sum())} of {values.size} scores are not numbers (NaN)")
+        with np.errstate(invalid="ignore"):  # an infinite score on a flat line
+            raw = self.map(values)
+        return np.where(np.isnan(raw), 0.0, raw)
+
+    def statement(self, score: float, propositions: tuple[str, str] = SAME_OR_DIFFERENT) -> str:
+        """The LR of a score in a sentence: in numbers, in words, and with its limit where that was reached."""
+        log10_lr, side = float(self.apply(score)), int(self.clipped(score))
+        favoured, other = propositions if log10_lr >= 0 else propositions[::-1]
+        size = times(abs(log10_lr))
+        limit = f" (the most that {self.population.sources} validation sources support)" if side else ""
+        return f"{size} times more probable with {favoured} than with {other}{limit}: {verbal(log10_lr, propositions)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"format": CALIBRATION_FORMAT, **asdict(self), "map": self.map.to_dict()}
+
+    @classmethod
+    def from_dict(cls, found: Any) -> Calibration:
+        """Check and take what `to_dict` gave. The data may be a stranger's.
+
+        Raises:
+            CalibrationError: something is missing, of the wrong kind, out of range, or of another version.
+        """
+        entries = _mapping(found, "calibration")
+        if entries.get("format") != CALIBRATION_FORMAT:
+            raise CalibrationError(f"not a calibration of this version: {str(entries.get('format'))[:40]!r}")
+        return cls(
+            method=_text(entries, "method"),
+            map=_map(_mapping(entries.get("map"), "map")),
+            lower=_number(entries, "lower"),
+            upper=_number(entries, "upper"),
+            weighting=_text(entries, "weighting"),
+            population=_record(Population, entries.get("population")),
+            quality=_record(Quality, entries.get("quality")),
+        )
+
+
+def _map(entries: Mapping[str, Any]) -> Map:
+    if "slope" in entries:
+        return Line(_number(entries, "slope"), _number(entries, "intercept"))
+    return Knots(_numbers(entries, "scores"), _numbers(entries, "log10_lr"))
+
+
+def _record(kind: type[Any], found: Any) -> Any:
+    """A dataclass of numbers, counts and texts, each checked for what its field is declared to be."""
+    entries = _mapping(found, kind.__name__.lower())
+    check = {"int": _count, "float": _number, "str": _text}
+    return kind(**{name: check[declared](entries, name) for name, declared in kind.__annotations__.items()})
+
+
+def _mapping(found: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(found, Mapping):
+        raise CalibrationError(f"{name} is missing, or not an object")
+    return found
+
+
+def _number(entries: Mapping[str, Any], name: str) -> float:
+    return _checked(entries.get(name), name)
+
+
+def _checked(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MOST_TRIALS:
+        raise CalibrationError(f"{name} must be a finite number, not {str(value)[:40]!r}")
+    return float(value)
+
+
+def _count(entries: Mapping[str, Any], name: str) -> int:
+    value = _number(entries, name)
+    if value < 0 or not math.floor(value) == value:
+        raise CalibrationError(f"{name} must be a whole number of at least 0, not {value}")
+    return int(value)
+
+
+def _text(entries: Mapping[str, Any], name: str) -> str:
+    value = entries.get(name)
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise CalibrationError(f"{name} must be a text of at most {LONGEST_TEXT} characters")
+    return value
+
+
+def _numbers(entries: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    values = entries.get(name)
+    if not isinstance(values, (list, tuple)) or len(values) > 1 << 16:
+        raise CalibrationError(f"{name} must be a list of numbers of bounded length")
+    return tuple(_checked(value, name) for value in values)

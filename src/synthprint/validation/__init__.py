@@ -1,0 +1,1 @@
+"""How well a system of scores does, with intervals over sources: what `synthprint validate` shows."""
