@@ -23,6 +23,7 @@ from onnxscript.function_libs.torch_lib.ops.core import aten_stft
 from benchmarks.measuring import Figure, Topic, cores, in_fresh_process, paired
 from benchmarks.streaming import CLIPS, corpus, streamed
 from synthprint import audio
+from synthprint.backbones.spectral_statistics import SpectralStatistics
 from synthprint.backbones.thin_resnet import ThinResNet
 from synthprint.checkpoint import Checkpoint
 from synthprint.export import write_checkpoint, write_graph
@@ -45,13 +46,17 @@ def run(tiny: bool) -> Topic:
         recipe = Recipe.load(ROOT / "recipes" / "paper" / "thin_resnet_ge2e_balanced.toml")
         recipe = recipe.changed(["backbone.blocks=[1, 1, 1, 1]"] if tiny else [])
         network = ThinResNet(recipe.backbone.dim, **recipe.backbone.own).eval()
+        fast = Recipe.load(ROOT / "recipes" / "fast.toml")
+        light = SpectralStatistics(fast.backbone.dim, **fast.backbone.own).eval()
         checkpoints = {
             "Thin-ResNet, 2 s": write_checkpoint(network, recipe, {}, Path(work) / "thin_resnet"),
+            "fast, 2 s": write_checkpoint(light, fast, {}, Path(work) / "fast"),
             "the shipped model, 3 s": Checkpoint.load(model_folder()),
         }
-        figures = []
+        extractors = {name: load_extractor(checkpoint.folder) for name, checkpoint in checkpoints.items()}
+        figures = lighter(*list(extractors.values())[:2], few, runs)
         for name, checkpoint in checkpoints.items():
-            extractor = load_extractor(checkpoint.folder)
+            extractor = extractors[name]
             figures += against_the_reference(name, network, extractor, corpus(few), runs)
             figures += whole(name, extractor, corpus(many), runs)
             figures += variants(name, checkpoint, extractor, Path(work), few, runs)
@@ -83,6 +88,16 @@ def reference(network: torch.nn.Module, manifest: Manifest) -> np.ndarray:
         with torch.no_grad():
             embeddings.append(network(torch.from_numpy(np.stack([wave[s : s + CROP_SAMPLES] for s in starts]))))
     return torch.stack(embeddings).numpy()
+
+
+def lighter(thin_resnet: Extractor, fast: Extractor, clips: int, runs: int) -> list[Figure]:
+    """The recipe `fast` against the paper's network, on the same windows of 2 s, decoded already."""
+    manifest = corpus(clips)
+    waves = [audio.load(manifest.audio_path(utterance)) for utterance in manifest]
+    windows = [view for wave in waves for view in cover(wave, fast.window_samples, "clip").windows]
+    found = paired(lambda: thin_resnet.embed_windows(windows), lambda: fast.embed_windows(windows), runs)
+    rate = len(windows) / found.b_s
+    return [Figure("fast: windows of 2 s embedded", rate, "windows/s", found.ratio, "x Thin-ResNet", found.spread)]
 
 
 def whole(name: str, extractor: Extractor, manifest: Manifest, runs: int) -> list[Figure]:
