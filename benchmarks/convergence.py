@@ -114,8 +114,9 @@ def draw(curves: Mapping[str, Mapping[str, list[list[tuple[float, float]]]]], pa
         axes.set(
             xscale="log", xlabel="processor time (s)", ylabel="dev EER, all pairs (%)", title=corpus, ylim=(0, None)
         )
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(color="0.9", linewidth=0.6)
-        axes.legend()
+        axes.legend(loc="lower left")
     save(figure, path)
 
 

@@ -113,3 +113,10 @@ def test_exact_cosines_do_not_depend_on_company(seed: int) -> None:
         assert np.array_equal(exact_cosines(one[None], test)[0], together[i])
     assert np.array_equal(exact_cosines(test, clips), together.T)
     assert np.array_equal(unit(clips[:1]), unit(clips)[:1])
+
+
+def test_unit_leaves_zero_and_does_not_hide_what_is_not_finite() -> None:
+    directions = unit(np.array([[3, 4], [0, 0], [np.nan, 1], [np.inf, 1]], np.float32))
+    np.testing.assert_allclose(directions[0], [0.6, 0.8], rtol=1e-6)
+    assert not directions[1].any()
+    assert np.isnan(directions[2:]).any(axis=1).all()

@@ -224,3 +224,21 @@ def test_the_default_folder_is_the_manifest_s_own(
     assert folder.is_relative_to(tmp_path / "cache")
     assert (folder / "audio.i16").exists()
     assert packing.default_folder(tiny_corpus) != folder
+
+
+def test_what_is_stored_is_what_a_wave_is_made_of(tmp_path: Path) -> None:
+    packed = pack(corpus(tmp_path), tmp_path / "pack")
+    raw = np.fromfile(tmp_path / "pack" / "audio.i16", np.int16)
+    ends = np.cumsum(packed.lengths)
+    for index, end in enumerate(ends):
+        own = raw[end - packed.lengths[index] : end]
+        np.testing.assert_array_equal(packed.stored(index), own)
+        np.testing.assert_array_equal(packed.stored(index, 7, 20), own[7:27])
+        np.testing.assert_array_equal(packed.wave(index), own.astype(np.float32) / np.float32(32767))
+
+
+def test_crops_start_anywhere_that_leaves_room(tmp_path: Path) -> None:
+    packed = pack(corpus(tmp_path, 1), tmp_path / "pack")
+    length, rng = int(packed.lengths[0]), np.random.default_rng(1)
+    assert {packed.crop_start(0, length - 3, rng) for _ in range(200)} == {0, 1, 2, 3}
+    assert packed.crop_start(0, length, rng) == packed.crop_start(0, 2 * length, rng) == 0

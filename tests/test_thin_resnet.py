@@ -98,6 +98,23 @@ def test_equals_a_second_route(blocks: list[int], widths: list[int], stem_stride
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("widths", [[16, 16, 32, 32], [8, 12, 12, 24]])
+def test_gradients_equal_a_second_route(widths: list[int]) -> None:
+    model = used(ThinResNet(5, widths, [1, 2, 1, 1]))
+    wave = waves(3, 8000)
+    model(wave).square().sum().backward()
+    energies = model.frontend(wave)
+    weights = {name: parameter.detach().double().requires_grad_() for name, parameter in model.named_parameters()}
+    by_hand({**model.state_dict(), **weights}, energies, [1, 2, 1, 1], (2, 1)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        expected = weights[name].grad
+        assert parameter.grad is not None
+        assert expected is not None
+        np.testing.assert_allclose(
+            parameter.grad, expected, rtol=0, atol=1e-3 * float(expected.abs().max()), err_msg=name
+        )
+
+
 def test_stages_halve_frequency_and_time_as_the_paper_s() -> None:
     model = ThinResNet().eval()
     shapes = []

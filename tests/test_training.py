@@ -24,9 +24,11 @@ from conftest import CLIPS, SOURCES, TINY_RECIPE, toml
 from synthprint import shelves, training
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
+from synthprint.modules import build
 from synthprint.recipes import BackboneChoice, LossChoice, Recipe, Schedule
-from synthprint.training import Hardware, build, learning_rate, train
+from synthprint.training import Hardware, train
 from synthprint.training_data import TrainingData
+from synthprint.training_step import learning_rate
 from synthprint.types import Manifest, Utterance
 
 
@@ -315,12 +317,64 @@ def test_options_are_refused_before_anything_is_decoded(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_loss_that_is_not_finite_ends_training_with_advice(
-    tiny_corpus: Manifest, store: Path, tmp_path: Path
+@pytest.mark.parametrize("saves", [False, True], ids=["to-the-epoch's-end", "to-the-next-save"])
+def test_a_loss_that_is_not_finite_ends_training_before_anything_broken_is_kept(
+    saves: bool, tiny_corpus: Manifest, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where nobody looks at the loss: only the first step is logged and shown."""
+    monkeypatch.setattr(training, "LOG_EVERY_STEPS", 10**9)
+    monkeypatch.setattr(training, "NOTE_EVERY_S", 1e9)
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0 if saves else 1e9)
+    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
     schedule = replace(TINY_RECIPE.schedule, peak_lr=1e30, warmup_epochs=0.0, epochs=9)
-    with pytest.raises(RecipeError, match=r"peak_lr"):
-        train(replace(recipe_for("softmax", "random"), schedule=schedule), tiny_corpus, tmp_path, pack_folder=store)
+    recipe = replace(recipe_for("softmax", "random"), schedule=schedule)
+    with pytest.raises(RecipeError, match=r"the loss became (nan|inf) in epoch 1; lower \[schedule\] peak_lr"):
+        train(recipe, tiny_corpus, tmp_path, pack_folder=store)
+    assert not (tmp_path / "best.safetensors").exists()
+    assert (tmp_path / "state.safetensors").exists() == saves
+    if saves:  # that of the first step
+        assert all(torch.isfinite(tensor).all() for tensor in weights_of(tmp_path).values())
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize("hardware", [Hardware(resident=True), Hardware(resident=True, capture=True), Hardware()])
+def test_a_run_on_a_resident_corpus_is_the_plain_one_also_when_stopped(
+    hardware: Hardware, uninterrupted: Path, tiny_corpus: Manifest, store: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Bit for bit; it is stopped in its second epoch, and its state is that of the step before."""
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(training, "LOG_EVERY_STEPS", 1)
+
+    class Dies(training.Step):
+        def __call__(self, inputs: Tensor, labels: Tensor, epoch: int, step: int, steps: int) -> None:
+            assert inputs.dtype == (torch.int64 if hardware.resident else torch.float32)
+            super().__call__(inputs, labels, epoch, step, steps)
+            if (epoch, step) == (1, 1):
+                raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Step", Dies)
+        with pytest.raises(KilledError):
+            train(LONGER, tiny_corpus, tmp_path, pack_folder=store, hardware=hardware)
+    train(LONGER, tiny_corpus, tmp_path, pack_folder=store, hardware=hardware)
+    state, expected = weights_of(tmp_path), weights_of(uninterrupted)
+    assert all(torch.equal(state[key], value) for key, value in expected.items())
+    plain, found = log_of(uninterrupted), log_of(tmp_path)
+    assert [row for row in found if "loss" in row] == [row for row in plain if "loss" in row]
+    eers = [[row["dev_eer"] for row in rows if "dev_eer" in row] for rows in (found, plain)]
+    assert eers[0] == pytest.approx(eers[1], abs=1e-6)
+    assert len(eers[0]) == 3
+
+
+def test_a_corpus_that_cannot_be_resident_is_refused_before_anything_is_decoded(
+    tiny_corpus: Manifest, tmp_path: Path
+) -> None:
+    noisy = replace(TINY_RECIPE, augmentation=replace(TINY_RECIPE.augmentation, noise=0.5))
+    with pytest.raises(RecipeError, match=r"crops are augmented on the CPU.*leave --resident out"):
+        train(noisy, tiny_corpus, tmp_path / "run", pack_folder=tmp_path / "pack", hardware=Hardware(resident=True))
+    assert not list(tmp_path.iterdir())
 
 
 def test_hardware_that_is_not_there_is_named() -> None:

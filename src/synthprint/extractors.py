@@ -85,7 +85,10 @@ class TorchExtractor:
 
         vectors = []
         filled = [*windows, *[windows[-1]] * (-len(windows) % TORCH_BATCH)]
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False, deterministic=True, benchmark=False):
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True, benchmark=False),
+        ):
             for start in range(0, len(filled), TORCH_BATCH):
                 batch = torch.from_numpy(np.stack(filled[start : start + TORCH_BATCH]))
                 vectors.append(self._backbone(batch.to(self._device)).float().cpu().numpy())

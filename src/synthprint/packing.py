@@ -78,16 +78,25 @@ class Pack:
 
     def wave(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
         """Samples of utterance `index` as float32 [T]; only the part asked for is read."""
+        return self.stored(index, start, length).astype(np.float32) / INT16_FULL_SCALE
+
+    def stored(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
+        """As `wave`, but as it is stored: int16 [T], full scale at INT16_FULL_SCALE."""
         first = int(self._offsets[index]) + start
         stop = int(self._offsets[index] + self.lengths[index])
         if length is not None:
             stop = min(stop, first + length)
-        return self._samples[first:stop].astype(np.float32) / INT16_FULL_SCALE
+        return self._samples[first:stop]
+
+    def crop_start(self, index: int, n_samples: int, rng: np.random.Generator) -> int:
+        """Where a random crop of `n_samples` of utterance `index` starts; 0 where that is shorter."""
+        spare = max(0, int(self.lengths[index]) - n_samples)
+        return int(rng.integers(spare + 1))
 
     def crop(self, index: int, n_samples: int, rng: np.random.Generator) -> np.ndarray:
         """A random crop [n_samples] of utterance `index`; a shorter one is wrapped (see `audio.crop`)."""
-        spare = max(0, int(self.lengths[index]) - n_samples)
-        return audio.wrap(self.wave(index, int(rng.integers(spare + 1)), n_samples), n_samples)
+        start = self.crop_start(index, n_samples, rng)
+        return audio.wrap(self.wave(index, start, n_samples), n_samples)
 
 
 def default_folder(manifest: Manifest) -> Path:

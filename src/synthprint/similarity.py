@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from synthprint.errors import RecipeError
 
+IGNORED = -100  # a target that cross_entropy leaves out
+
 
 @contextmanager
 def full_precision(embeddings: Tensor) -> Iterator[Tensor]:
@@ -108,9 +110,12 @@ class ScaledCosine(nn.Module):
 class BatchSources:
     """Which utterances of a batch come from which of its sources; the order of the batch is free.
 
+    A source has the place of its first utterance in the batch, and the other places stand for none. So no size depends
+    on the labels' values: a GPU is not waited for, and a step can be captured.
+
     Attributes:
-        owner: [B] int64, each utterance's source as its row in `members`.
-        members: [N, B], 1 where the utterance comes from the source, else 0. Sources ascend by label.
+        owner: [B] int64, the place of each utterance's source.
+        members: [B, B], 1 where two utterances come from one source, else 0.
     """
 
     owner: Tensor
@@ -118,28 +123,51 @@ class BatchSources:
 
     @classmethod
     def of(cls, labels: Tensor, dtype: torch.dtype) -> BatchSources:
-        """Read them off the labels [B].
+        """Read them off the labels [B]. Elsewhere than on a CPU they are not checked, which would wait.
 
         Raises:
             RecipeError: there are fewer than two sources, or one has a single utterance.
         """
-        sources, owner, counts = torch.unique(labels, return_inverse=True, return_counts=True)
-        if len(sources) < 2:
-            raise RecipeError("loss: a batch of one source has nothing to tell apart; use the balanced sampler")
-        if int(counts.min()) < 2:
-            alone = int(sources[counts.argmin()])
-            raise RecipeError(
-                f"loss: label {alone} has a single utterance in the batch, and this loss needs 2 or more of each "
-                "source; use the balanced sampler with utterances_per_source = 2 or more"
-            )
+        if labels.device.type == "cpu":
+            _check_pairs(labels)
+        same = labels[:, None] == labels
+        owner = torch.where(same, _places(labels), len(labels)).amin(dim=1)
         # A product with 0 and 1 adds up in a fixed order; scattered additions on a GPU would not.
-        return cls(owner, F.one_hot(owner, len(sources)).T.to(dtype))
+        return cls(owner, same.to(dtype))
 
-    def queries_and_centroids(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Each source's first utterance in the batch, and the mean of its others: [N, D] and [N, D]."""
-        first = self.members.argmax(dim=1)  # [N]
-        others = self.members.scatter(1, first[:, None], 0.0)
-        return embeddings[first], mean_of(others, embeddings)
+    @property
+    def others(self) -> Tensor:
+        """`members` without an utterance itself, [B, B]."""
+        return self.members - torch.eye(len(self.owner), dtype=self.members.dtype, device=self.members.device)
+
+    def own_place(self) -> Tensor:
+        """Whether a place is that of an utterance's source, [B, B]."""
+        return self.owner[:, None] == _places(self.owner)
+
+    def of_sources(self, logits: Tensor) -> Tensor:
+        """Logits [B, B] with those of the places that stand for no source at -∞."""
+        return logits.masked_fill(self.owner != _places(self.owner), -torch.inf)
+
+    def cross_entropy_of_firsts(self, logits: Tensor) -> Tensor:
+        """Mean of -log softmax(logits)[own source] over the sources; logits [B, B], a row for each utterance."""
+        places = _places(self.owner)
+        return F.cross_entropy(self.of_sources(logits), torch.where(self.owner == places, places, IGNORED))
+
+
+def _places(labels: Tensor) -> Tensor:
+    return torch.arange(len(labels), device=labels.device)
+
+
+def _check_pairs(labels: Tensor) -> None:
+    sources, counts = torch.unique(labels, return_counts=True)
+    if len(sources) < 2:
+        raise RecipeError("loss: a batch of one source has nothing to tell apart; use the balanced sampler")
+    if int(counts.min()) < 2:
+        alone = int(sources[counts.argmin()])
+        raise RecipeError(
+            f"loss: label {alone} has a single utterance in the batch, and this loss needs 2 or more of each "
+            "source; use the balanced sampler with utterances_per_source = 2 or more"
+        )
 
 
 def mean_of(members: Tensor, embeddings: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Training an extractor: recipe + manifest -> run folder with checkpoints.
 
     for each epoch:
-        for each batch of the sampler:  crops -> augmentation -> backbone -> loss -> Adam
+        for each batch of the sampler:  crops -> augmentation -> backbone -> loss -> Adam     (see `training_step`)
         every `eval_every` epochs:      EER over all pairs of the dev split; keep the best
 
 Everything random is drawn from (seed, epoch, step), never from a state that goes along, so a run that was
@@ -11,45 +11,41 @@ batch (see `distributed`); the first one writes.
 
 from __future__ import annotations
 
-import inspect
 import logging
-import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from synthprint import files
-from synthprint.background import in_order
 from synthprint.checkpoint import Checkpoint
-from synthprint.distributed import MeanGradients, World, world
+from synthprint.distributed import World, world
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
 from synthprint.export import write_checkpoint
 from synthprint.extraction import concatenate, embed
 from synthprint.extractors import TorchExtractor
+from synthprint.modules import build, check_learning
 from synthprint.progress import Progress, progress, silent
-from synthprint.recipes import Recipe, Schedule
+from synthprint.recipes import Recipe
+from synthprint.resident import ResidentCorpus, refuse_augmentation, resident
 from synthprint.runs import Position, Run
 from synthprint.sampling import BalancedBatches, RandomBatches
 from synthprint.scoring import all_pairs_eer
-from synthprint.shelves import find
 from synthprint.training_data import TrainingData, check
-from synthprint.types import Manifest
+from synthprint.training_step import Step, adam, prepared, repeatable
+from synthprint.types import Embeddings, Manifest
 
 LOG_EVERY_STEPS = 10
+NOTE_EVERY_S = 1.0  # at least; what is shown is waited for
 SAVE_EVERY_S = 60.0
 SAVE_SHARE = 0.05  # of the time, at most, goes into saving the state
-BATCHES_AHEAD = 3
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -61,11 +57,16 @@ class Hardware:
         device: a torch device.
         precision: "float32", or "bfloat16" for autocast.
         compile: run the backbone through torch.compile.
+        resident: keep the decoded corpus on the device and cut the crops there; None: on a GPU, where it fits and
+            nothing is augmented. The crops are the same.
+        capture: run each step as one CUDA graph; on another device this has no effect but to fix the tensors.
     """
 
     device: str = "cpu"
     precision: str = "float32"
     compile: bool = False
+    resident: bool | None = None
+    capture: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -97,23 +98,22 @@ def train(
         The checkpoint with the lowest dev EER; of a recipe with no epochs, the backbone as it comes.
 
     Raises:
-        RecipeError: the data cannot fill the recipe's batches, or the recipe has an option that does not exist.
+        RecipeError: the data cannot fill the recipe's batches, or the recipe has an option that does not exist, or
+            the hardware cannot be used as it is asked for.
         ManifestError: a split is missing, has no pairs to score, or a source of which nothing can be decoded; or
             the processes of a training see different data.
         CheckpointError: `out` holds another training, or another process trains there.
     """
     hardware = hardware or Hardware()
     check(recipe, manifest)
+    if hardware.resident:
+        refuse_augmentation(recipe)
     with world(hardware.device) as processes, repeatable(processes.device), silent(not processes.first):
         modules = build(recipe, len(manifest.split("train").sources)).to(processes.device)
         check_learning(recipe, modules)
         with processes.one_a_machine_first():
             data = TrainingData.open(recipe, manifest, pack_folder)
-        optimizer = torch.optim.Adam(  # as a group, which may be empty where there are no epochs
-            [{"params": list(modules.parameters())}],
-            lr=recipe.schedule.peak_lr,
-            weight_decay=recipe.schedule.weight_decay,
-        )
+        optimizer = adam(modules, recipe.schedule, processes.device)
         identity = {"recipe": recipe.to_dict(), "data": data.digest()}
         if any(other != identity for other in processes.from_all(identity)):
             raise ManifestError(f"{manifest.name}: the processes see different audio or recipes; give all the same")
@@ -138,70 +138,6 @@ def _write_inputs(out: Path, recipe: Recipe, data: TrainingData) -> None:
         logging.getLogger(__name__).warning(said, len(data.failures), out / "unreadable.json")
 
 
-def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
-    """Backbone and loss, initialised from the recipe's seed.
-
-    Raises:
-        RecipeError: an option that they do not have, or a value that they refuse.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        backbone = _made("backbone", recipe.backbone.name, recipe.backbone.own, dim=recipe.backbone.dim)
-        loss = _made("loss", recipe.loss.name, recipe.loss.own, dim=recipe.backbone.dim, sources=sources)
-    return nn.ModuleDict({"backbone": backbone, "loss": loss})
-
-
-def check_learning(recipe: Recipe, modules: nn.Module) -> None:
-    """Refuse epochs over which nothing would change.
-
-    Raises:
-        RecipeError: neither backbone nor loss has a parameter that learns.
-    """
-    if recipe.schedule.epochs and not any(parameter.requires_grad for parameter in modules.parameters()):
-        raise RecipeError(
-            f"backbone {recipe.backbone.name!r} has nothing that learns, nor has loss {recipe.loss.name!r}: "
-            "set [schedule] epochs = 0 to take the backbone as it comes"
-        )
-
-
-def _made(table: str, name: str, own: Mapping[str, Any], **given: int) -> nn.Module:
-    """The variant `name`, built with what every one is given and its own options from the recipe's `table`."""
-    kind = find({"backbone": "backbones", "loss": "losses"}[table], name)
-    known = [option for option in inspect.signature(kind).parameters if option not in given]
-    unknown = [option for option in own if option not in known]
-    if unknown:
-        there = ", ".join(known) or "none"
-        raise RecipeError(f"recipe: [{table}] unknown key {unknown[0]!r}; the options of {name!r} are: {there}")
-    try:
-        made: nn.Module = kind(**given, **own)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"recipe: [{table}] {name!r} refuses its options: {error}") from error
-    return made
-
-
-@contextmanager
-def repeatable(device: str) -> Iterator[None]:
-    """Make the same seed give the same result on the same machine, and leave torch as it was found."""
-    cuda = torch.device(device).type == "cuda"
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if cuda:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        with torch.random.fork_rng(devices=[device] if cuda else []):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-
-
-def learning_rate(schedule: Schedule, epoch: float) -> float:
-    """Linear warm-up to the peak, then a cosine to zero; `epoch` counts from 0, with fractions."""
-    if epoch < schedule.warmup_epochs:
-        return schedule.peak_lr * epoch / schedule.warmup_epochs
-    done = (epoch - schedule.warmup_epochs) / max(schedule.epochs - schedule.warmup_epochs, 1e-9)
-    return schedule.peak_lr * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-
-
 @dataclass(eq=False)
 class _Loop:
     recipe: Recipe
@@ -214,10 +150,15 @@ class _Loop:
     processes: World
 
     def __post_init__(self) -> None:
-        backbone = self.modules["backbone"]
-        self.processes.synchronise(backbone)
-        self.gradients = MeanGradients(self.modules.parameters(), self.processes)
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(backbone) if self.hardware.compile else backbone
+        hardware, device = self.hardware, self.processes.device
+        trains = self.recipe.schedule.epochs > 0
+        self.resident: ResidentCorpus | None = resident(self.data, device, hardware.resident) if trains else None
+        self.make_step = Step(
+            self.recipe, self.modules, self.optimizer, self.processes,
+            self.resident.train.crops if self.resident else lambda waveforms: waveforms,
+            bfloat16=hardware.precision == "bfloat16", compiled=hardware.compile, captured=hardware.capture,
+        )  # fmt: skip
+        self.note_after = 0.0
         self.save_after = time.monotonic() + SAVE_EVERY_S
 
     @cached_property
@@ -248,48 +189,33 @@ class _Loop:
         position = self.position
         self.modules.train()
         started, worked, clips = time.monotonic(), time.process_time(), 0
-        device = self.processes.device
-        for waveforms, labels in self.batches():
-            row = self.step(waveforms.to(device), labels.to(device))
+        for inputs, labels in self.batches():
+            self.step(inputs, labels)
             position.step, position.steps, clips = position.step + 1, position.steps + 1, clips + len(labels)
             position.cpu_s, worked = position.cpu_s + time.process_time() - worked, time.process_time()
-            row["clips_per_s"] = round(clips / (time.monotonic() - started), 1)
-            if position.steps % LOG_EVERY_STEPS == 0 or position.steps == 1:
-                self.log(position.epoch + 1, row)
-            shown.advance(1, self.note(row))
+            logs = position.steps % LOG_EVERY_STEPS == 0 or position.steps == 1
+            if logs or time.monotonic() > self.note_after:
+                row = self.make_step.seen(position.epoch + 1)
+                row["clips_per_s"] = round(clips / (time.monotonic() - started), 1)
+                if logs:
+                    self.log(position.epoch + 1, row)
+                shown.advance(0, self.note(row))
+                self.note_after = time.monotonic() + NOTE_EVERY_S
+            shown.advance()
             if time.monotonic() > self.save_after:
+                self.make_step.seen(position.epoch + 1)
                 self.save()
+        self.make_step.seen(position.epoch + 1)  # before a broken backbone is evaluated and kept
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's crops, and all labels, from `position` on, prepared in a thread a few batches ahead."""
+        """The epoch's batches from `position` on."""
         epoch, first = self.position.epoch, self.position.step
         steps = list(enumerate(self.sampler.batches(epoch)))[first:]
+        return prepared(self.resident or self.data, epoch, steps, self.processes)
 
-        def prepared(at: tuple[int, np.ndarray]) -> tuple[Tensor, Tensor]:
-            return self.data.batch(at[1], epoch, at[0], self.processes.part(len(at[1])))
-
-        return in_order(prepared, steps, workers=1, ahead=BATCHES_AHEAD)
-
-    def step(self, waveforms: Tensor, labels: Tensor) -> dict[str, float]:
-        """One step of the optimiser; what it showed."""
-        recipe, position, device = self.recipe, self.position, torch.device(self.processes.device)
-        seed = np.random.SeedSequence([recipe.seed, position.epoch, position.step]).generate_state(1, np.uint64)
-        torch.manual_seed((int(seed[0]) + self.processes.rank) % 2**64)  # for dropout, where there is any
-        rate = learning_rate(recipe.schedule, position.epoch + (position.step + 1) / len(self.sampler))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.hardware.precision == "bfloat16"):
-            embeddings = self.processes.gather(self.forward(waveforms).float(), len(labels))
-        loss = self.modules["loss"](embeddings, labels)
-        if not torch.isfinite(loss):
-            raise RecipeError(f"the loss became {loss.item()} in epoch {position.epoch + 1}; lower [schedule] peak_lr")
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.gradients.finish()
-        self.optimizer.step()
-        with torch.no_grad():
-            accuracy = batch_accuracy(self.modules["loss"], embeddings.detach(), labels)
-        return {"loss": loss.item(), "accuracy": accuracy, "lr": rate}
+    def step(self, inputs: Tensor, labels: Tensor) -> None:
+        """The step that comes next."""
+        self.make_step(inputs, labels, self.position.epoch, self.position.step, len(self.sampler))
 
     def note(self, row: dict[str, float]) -> str:
         """What stands behind the progress bar."""
@@ -302,7 +228,7 @@ class _Loop:
     def evaluate(self, shown: Progress) -> None:
         """EER over all pairs of the dev split; a new best is kept."""
         position = self.position
-        position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.processes)
+        position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.processes, self.resident)
         self.log(position.epoch, {"dev_eer": eer})
         if position.best_eer is None or eer < position.best_eer:
             position.best_eer, position.best_epoch = eer, position.epoch
@@ -328,28 +254,24 @@ class _Loop:
         self.save_after = ended + max(SAVE_EVERY_S, (ended - started) / SAVE_SHARE)
 
 
-def batch_accuracy(loss: Any, embeddings: Tensor, labels: Tensor) -> float:
-    """Share of a batch [B, D] whose source is found: by the loss's classifier, else by the nearest batch-mate."""
-    predicted = loss.predict(embeddings)
-    if predicted is None:
-        unit = F.normalize(embeddings)
-        nearest = (unit @ unit.T).fill_diagonal_(-2.0).argmax(dim=1)
-        predicted = labels[nearest]
-    return float((predicted == labels).float().mean().item())
-
-
-def dev_eer(backbone: nn.Module, data: TrainingData, processes: World) -> float:
+def dev_eer(
+    backbone: nn.Module, data: TrainingData, processes: World, resident_corpus: ResidentCorpus | None = None
+) -> float:
     """EER over all pairs of the dev split, in [0, 1]; each process embeds a part of it."""
-    dev, crop = data.dev, data.recipe.crop.samples
-    extractor = TorchExtractor(backbone, crop, data.recipe.backbone.dim, "training", processes.device)
-    own = list(enumerate(dev.manifest))[processes.rank :: processes.size]
-    embeddings, _ = embed(extractor, ((u.id, dev.wave(i)) for i, u in own))
-    parts = [part for part in processes.from_all(embeddings) if part is not None]
+    part = slice(processes.rank, None, processes.size)
+    own = resident_corpus.embed_dev(backbone, part) if resident_corpus else _embed_dev(backbone, data, processes, part)
+    parts = [found for found in processes.from_all(own) if found is not None]
     if not parts:
         raise RecipeError("the training has diverged: no dev clip has a finite embedding; lower [schedule] peak_lr")
     embeddings = concatenate(parts)
-    source = {u.id: u.source for u in dev.manifest}
+    source = {u.id: u.source for u in data.dev.manifest}
     return all_pairs_eer(embeddings, [source[key] for key in embeddings.ids]).eer
+
+
+def _embed_dev(backbone: nn.Module, data: TrainingData, processes: World, part: slice) -> Embeddings | None:
+    dev, recipe = data.dev, data.recipe
+    extractor = TorchExtractor(backbone, recipe.crop.samples, recipe.backbone.dim, "training", processes.device)
+    return embed(extractor, ((u.id, dev.wave(i)) for i, u in list(enumerate(dev.manifest))[part]))[0]
 
 
 def _state(backbone: nn.Module) -> dict[str, Tensor]:

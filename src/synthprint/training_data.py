@@ -72,9 +72,20 @@ class TrainingData:
         recipe = self.recipe
         crops = []
         for place, index in list(enumerate(indices))[part]:
-            rng = np.random.default_rng([recipe.seed, epoch, step, place])
+            rng = self._generator(epoch, step, place)
             crops.append(recipe.augmentation(self.train.crop(int(index), recipe.crop.samples, rng), rng))
         return torch.from_numpy(np.stack(crops)), torch.from_numpy(self.labels[indices])
+
+    def crop_starts(self, indices: np.ndarray, epoch: int, step: int, part: slice = slice(None)) -> np.ndarray:
+        """Where in their utterances the crops that `batch` cuts start, [P] int64."""
+        length = self.recipe.crop.samples
+        placed = list(enumerate(indices))[part]
+        starts = [self.train.crop_start(int(i), length, self._generator(epoch, step, place)) for place, i in placed]
+        return np.array(starts, dtype=np.int64)
+
+    def _generator(self, epoch: int, step: int, place: int) -> np.random.Generator:
+        """What the crop at one place of a batch is drawn with."""
+        return np.random.default_rng([self.recipe.seed, epoch, step, place])
 
     def digest(self) -> str:
         """Hex SHA-256 over what is trained and tuned on: ids, sources, and the samples themselves."""

@@ -8,13 +8,17 @@ CACHED_ROWS = 1 << 12  # that are computed in float64 at a time
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [N, D], L2-normalised, float32; a zero vector stays zero. A row depends on its vector alone."""
+    """Vectors [N, D], L2-normalised, float32. A zero vector stays zero, one with a NaN or an infinite value has a NaN.
+
+    A row depends on its vector alone.
+    """
     result = np.zeros(vectors.shape, np.float32)
     for start in range(0, len(vectors), CACHED_ROWS):
         part = slice(start, start + CACHED_ROWS)
         block = vectors[part].astype(np.float64)  # squares of float32 would overflow at 1e19
         lengths = np.sqrt(np.einsum("nd,nd->n", block, block))[:, None]
-        np.divide(block, lengths, out=result[part], where=lengths > 0, casting="same_kind")
+        with np.errstate(invalid="ignore"):
+            np.divide(block, lengths, out=result[part], where=lengths != 0, casting="same_kind")
     return result
 
 

@@ -25,6 +25,13 @@ def train(
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     compile: Annotated[bool, typer.Option("--compile", help="Run the backbone through torch.compile.")] = False,
+    resident: Annotated[
+        bool | None,
+        typer.Option(
+            "--resident/--no-resident", help="Keep the corpus on the device; by default on a GPU, where it can be."
+        ),
+    ] = None,
+    capture: Annotated[bool, typer.Option("--capture", help="Run each step as one CUDA graph.")] = False,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Instead of the recipe's; warm-up and evaluations keep their share.")
     ] = None,
@@ -56,7 +63,7 @@ def train(
         from synthprint import training
     except ModuleNotFoundError as error:
         raise MissingDependency.extra(error.name or "torch", "train") from error
-    hardware = training.Hardware(device, precision, compile)
+    hardware = training.Hardware(device, precision, compile, resident, capture)
     checkpoint = training.train(chosen, manifest, out, pack_folder=pack, hardware=hardware)
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun the first process speaks

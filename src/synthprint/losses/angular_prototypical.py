@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import BatchSources, ScaledCosine, cosines, full_precision, require_sizes
+from synthprint.similarity import BatchSources, ScaledCosine, cosines, full_precision, mean_of, require_sizes
 
 __all__ = ["AngularPrototypical"]
 
@@ -47,9 +45,8 @@ class AngularPrototypical(nn.Module):
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
-            queries, centroids = BatchSources.of(labels, x.dtype).queries_and_centroids(x)
-            logits = self.logits(cosines(queries, centroids))  # [N, N]
-            return F.cross_entropy(logits, torch.arange(len(logits), device=x.device))
+            batch = BatchSources.of(labels, x.dtype)
+            return batch.cross_entropy_of_firsts(self.logits(cosines(x, mean_of(batch.others, x))))
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

@@ -48,11 +48,10 @@ class GE2E(nn.Module):
         """
         with full_precision(embeddings) as x:
             batch = BatchSources.of(labels, x.dtype)
-            similarity = cosines(x, mean_of(batch.members, x))  # [B, N]
-            others = batch.members[batch.owner] - torch.eye(len(x), dtype=x.dtype, device=x.device)  # [B, B]
-            own = F.cosine_similarity(x, mean_of(others, x))  # [B]
-            similarity = similarity.scatter(1, batch.owner[:, None], own[:, None])
-            return F.cross_entropy(self.logits(similarity), batch.owner)
+            similarity = cosines(x, mean_of(batch.members, x))  # [B, B]
+            own = F.cosine_similarity(x, mean_of(batch.others, x))  # [B]
+            similarity = torch.where(batch.own_place(), own[:, None], similarity)
+            return F.cross_entropy(batch.of_sources(self.logits(similarity)), batch.owner)
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

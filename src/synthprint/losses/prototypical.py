@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import BatchSources, full_precision, require_sizes
+from synthprint.similarity import BatchSources, full_precision, mean_of, require_sizes
 
 __all__ = ["Prototypical"]
 
@@ -35,9 +33,9 @@ class Prototypical(nn.Module):
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
-            queries, centroids = BatchSources.of(labels, x.dtype).queries_and_centroids(x)
-            distances = (queries[:, None] - centroids).square().sum(dim=2)  # [N, N]
-            return F.cross_entropy(-distances, torch.arange(len(distances), device=x.device))
+            batch = BatchSources.of(labels, x.dtype)
+            distances = (x[:, None] - mean_of(batch.others, x)).square().sum(dim=2)  # [B, B]
+            return batch.cross_entropy_of_firsts(-distances)
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

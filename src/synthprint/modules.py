@@ -1,0 +1,55 @@
+"""What a recipe's names become: backbone and loss as torch modules."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from synthprint.errors import RecipeError
+from synthprint.recipes import Recipe
+from synthprint.shelves import find
+
+
+def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
+    """Backbone and loss, initialised from the recipe's seed.
+
+    Raises:
+        RecipeError: an option that they do not have, or a value that they refuse.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        backbone = _made("backbone", recipe.backbone.name, recipe.backbone.own, dim=recipe.backbone.dim)
+        loss = _made("loss", recipe.loss.name, recipe.loss.own, dim=recipe.backbone.dim, sources=sources)
+    return nn.ModuleDict({"backbone": backbone, "loss": loss})
+
+
+def check_learning(recipe: Recipe, modules: nn.Module) -> None:
+    """Refuse epochs over which nothing would change.
+
+    Raises:
+        RecipeError: neither backbone nor loss has a parameter that learns.
+    """
+    if recipe.schedule.epochs and not any(parameter.requires_grad for parameter in modules.parameters()):
+        raise RecipeError(
+            f"backbone {recipe.backbone.name!r} has nothing that learns, nor has loss {recipe.loss.name!r}: "
+            "set [schedule] epochs = 0 to take the backbone as it comes"
+        )
+
+
+def _made(table: str, name: str, own: Mapping[str, Any], **given: int) -> nn.Module:
+    """The variant `name`, built with what every one is given and its own options from the recipe's `table`."""
+    kind = find({"backbone": "backbones", "loss": "losses"}[table], name)
+    known = [option for option in inspect.signature(kind).parameters if option not in given]
+    unknown = [option for option in own if option not in known]
+    if unknown:
+        there = ", ".join(known) or "none"
+        raise RecipeError(f"recipe: [{table}] unknown key {unknown[0]!r}; the options of {name!r} are: {there}")
+    try:
+        made: nn.Module = kind(**given, **own)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"recipe: [{table}] {name!r} refuses its options: {error}") from error
+    return made
