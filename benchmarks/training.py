@@ -74,7 +74,8 @@ class Step:
         fused: bool = True,
         bfloat16: bool = False,
     ) -> None:
-        self.backbone, self.forward, self.bfloat16 = backbone.train(), forward or backbone, bfloat16
+        self.backbone, self.bfloat16 = backbone.train(), bfloat16
+        self.forward = backbone if forward is None else forward
         self.loss = GE2E(dim=int(backbone.dim), sources=2)  # type: ignore[arg-type]
         parameters = [*backbone.parameters(), *self.loss.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=fused or None)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthprint import metrics, pairs, scoring
+from synthprint import metrics, pair_bins, pair_search, pairs, scoring
 from synthprint.errors import EmbeddingsError, MissingDependency
 from synthprint.scoring import QUADRANTS, Evaluation, all_pairs_eer, cosine_blocks, evaluate_all_pairs, score_trials
 from synthprint.types import Embeddings, Trials
@@ -134,7 +134,7 @@ def test_little_memory_only_takes_more_passes(
 ) -> None:
     vectors, sources = clustered(300, 6, 1.5)
     quadrants = some_quadrants(len(sources))
-    monkeypatch.setattr(pairs, "FINE_BYTES", fine_bytes)
+    monkeypatch.setattr(pair_search, "FINE_BYTES", fine_bytes)
     monkeypatch.setattr(pairs, "COARSE_BYTES", coarse_bytes)
     check_all(evaluate_all_pairs(vectors, sources, quadrants), vectors, sources, quadrants)
 
@@ -143,27 +143,34 @@ def test_little_memory_only_takes_more_passes(
 def test_a_guess_right_or_wrong_changes_nothing(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, sources = CASES[case]
     expected = all_pairs_eer(vectors, sources)
-    monkeypatch.setattr(pairs, "SAMPLE_FROM", 2)
-    monkeypatch.setattr(pairs, "SAMPLE_SIZE", max(1, len(sources) // 3))
+    everything = evaluate_all_pairs(vectors, sources).to_dict()
+    monkeypatch.setattr(pair_search, "SAMPLE_FROM", 2)
+    monkeypatch.setattr(pair_search, "SAMPLE_LEAST", max(1, len(sources) // 3))
     assert all_pairs_eer(vectors, sources) == expected
-    edges = pairs.bin_edges(pairs.N_BINS)
-    monkeypatch.setattr(pairs, "_guess", lambda *_: (int(edges[100]), int(edges[103])))
-    assert all_pairs_eer(vectors, sources) == expected
+    assert evaluate_all_pairs(vectors, sources).to_dict() == everything
+    monkeypatch.setattr(pairs, "MOST_KEPT", 3)  # no room for what the guess is good for
+    assert evaluate_all_pairs(vectors, sources).to_dict() == everything
+    monkeypatch.undo()
+    edges = pair_bins.bin_edges(pairs.N_BINS)
+    monkeypatch.setattr(
+        pair_search, "_guess", lambda _, wanted: dict.fromkeys([*wanted][:2], (int(edges[100]), int(edges[103])))
+    )
+    assert evaluate_all_pairs(vectors, sources).to_dict() == everything
 
 
 def test_a_good_guess_spares_the_second_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, sources = clustered(1200, 6, 2.0)
-    passes = []
-    count = pairs.Pairs.count
-    monkeypatch.setattr(pairs.Pairs, "count", lambda self, *a, **k: passes.append(len(self)) or count(self, *a, **k))
+    again = []
+    finely = pairs.Pairs.count_finely
+    monkeypatch.setattr(pairs.Pairs, "count_finely", lambda self, *a: again.append(len(self)) or finely(self, *a))
     expected = all_pairs_eer(vectors, sources)
-    assert passes == [1200, 1200]
-    passes.clear()
-    monkeypatch.setattr(pairs, "SAMPLE_FROM", 2)
-    monkeypatch.setattr(pairs, "SAMPLE_SIZE", 600)
-    monkeypatch.setattr(pairs, "MOST_COUNTERS", 1 << 22)
+    assert again
+    again.clear()
+    monkeypatch.setattr(pair_search, "SAMPLE_FROM", 2)
+    monkeypatch.setattr(pair_search, "MOST_TARGETS", 1)
+    monkeypatch.setattr(pair_search, "SAMPLE_LEAST", 1200)  # the sample is all there is: the guess cannot be wrong
     assert all_pairs_eer(vectors, sources) == expected
-    assert passes == [600, 1200]
+    assert not again
 
 
 def test_every_pass_and_every_window_counts_the_same() -> None:
@@ -171,33 +178,35 @@ def test_every_pass_and_every_window_counts_the_same() -> None:
     source = np.unique(sources, return_inverse=True)[1]
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     all_pairs = pairs.Pairs(unit, source, np.full(len(source), -1), np.arange(9) + 2, 11, threads=2)
-    edges = pairs.bin_edges(512)
-    window = {curve: (int(edges[200 + curve]), int(edges[230 + curve])) for curve in range(11)}
-    windows = pairs._windows(window, all_pairs, edges)
-    coarse, fine = all_pairs.count(windows, everything=True, n_bins=512)
-    only_coarse, none = all_pairs.count(pairs._windows({}, all_pairs, edges), everything=True, n_bins=512)
-    assert none.shape == (2, 0)
-    assert (coarse == only_coarse).all()
+    edges = all_pairs.edges
+    window = {curve: (int(edges[2000 + 9 * curve]), int(edges[2300 + 9 * curve])) for curve in range(11)}
+    windows = pair_search._windows(window, all_pairs)
+    coarse, kept = all_pairs.count(windows)
+    fine = all_pairs.count_finely(windows)
+    assert kept.complete
+    assert (all_pairs.count_kept(kept, windows) == fine).all()
     assert coarse[:, 0].sum() == len(source) * (len(source) - 1) // 2
     assert (coarse[0, 2:].sum(axis=0) == coarse[0, 0]).all()
     assert (coarse[1, 2:].sum(axis=0) == 2 * coarse[1, 0]).all()  # a nontarget pair is one of two sources
+    assert (all_pairs.count_targets()[0] == coarse[0]).all()
     for curve in range(11):
-        start, end = windows.offset[curve], (*windows.offset, fine.shape[1])[curve + 1]
-        assert (fine[:, start:end].sum(axis=1) == coarse[:, curve, 200 + curve : 230 + curve].sum(axis=1)).all()
+        start, end = windows.offset[curve : curve + 2]
+        counted = coarse[:, curve, 2000 + 9 * curve : 2300 + 9 * curve].sum(axis=1)
+        assert (fine[:, start:end].sum(axis=1) == counted).all()
 
 
 @pytest.mark.parametrize("n_bins", [64, 4096])
 def test_bin_edges_are_where_the_bins_change(n_bins: int) -> None:
-    edges = pairs.bin_edges(n_bins)
+    edges = pair_bins.bin_edges(n_bins)
     assert (np.diff(edges) > 0).all()
-    assert (pairs.bin_of(pairs.value_of(edges[1:-1]), n_bins) == np.arange(1, n_bins)).all()
-    assert (pairs.bin_of(pairs.value_of(edges[1:-1] - 1), n_bins) == np.arange(n_bins - 1)).all()
+    assert (pair_bins.bin_of(pair_bins.value_of(edges[1:-1]), n_bins) == np.arange(1, n_bins)).all()
+    assert (pair_bins.bin_of(pair_bins.value_of(edges[1:-1] - 1), n_bins) == np.arange(n_bins - 1)).all()
 
 
 def test_keys_rise_with_the_floats() -> None:
-    keys = np.arange(pairs.FIRST_KEY, pairs.LAST_KEY, 99_991)
-    assert (np.diff(pairs.value_of(keys)) > 0).all()
-    assert pairs.value_of(np.array([pairs.FIRST_KEY, pairs.LAST_KEY])).tolist() == [-2.0, 2.0]
+    keys = np.arange(pair_bins.FIRST_KEY, pair_bins.LAST_KEY, 99_991)
+    assert (np.diff(pair_bins.value_of(keys)) > 0).all()
+    assert pair_bins.value_of(np.array([pair_bins.FIRST_KEY, pair_bins.LAST_KEY])).tolist() == [-2.0, 2.0]
 
 
 @pytest.mark.parametrize("dim", [1, 3, 50, 512])

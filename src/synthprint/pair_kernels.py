@@ -14,27 +14,30 @@ import numpy as np
 from synthprint.errors import MissingDependency
 
 try:
-    from numba import float32, int32, intp, njit, uint32
+    from numba import float32, int32, intp, njit, uint32, uint64
 except ModuleNotFoundError as error:
     raise MissingDependency.extra("numba", "evaluate") from error
 
 N_COLUMNS = 256  # of a block: its vectors stay in the L2 cache while all rows pass by
+N_ROWS = 16  # of a tile, whose scores are made before they are counted: a block and the histograms share the L1 cache
+HITS = 4096  # scores in wanted bins that are listed before they are dealt with
 TARGET, NONTARGET = 0, 1
 POOLED, BALANCED = 0, 1  # the first two curves; those of quadrants and of sources follow
+ALL, TARGETS, SAMPLED, SOUGHT = range(4)  # which pairs a pass visits: see `count_block`
 
 
 class Layout(NamedTuple):
     """N utterances in P cells; a cell is a run of utterances that count towards the same curves.
 
     Attributes:
-        rows: [N + padding, D] float32 vectors of length one, zeros behind them; D is a multiple of 4.
+        vectors: [N + padding, D] float32 of length one, zeros behind them; D is a multiple of 4.
         starts: [P + 1] first utterance of each cell, then N.
         source: [P] which source.
         source_curve, quadrant_curve: [P] which curve, or -1.
         target_weight, nontarget_weight: [P] what a trial weighs on the source-balanced curve.
     """
 
-    rows: np.ndarray
+    vectors: np.ndarray
     starts: np.ndarray
     source: np.ndarray
     source_curve: np.ndarray
@@ -59,6 +62,48 @@ class Windows(NamedTuple):
     offset: np.ndarray
     first_bin: np.ndarray
     last_bin: np.ndarray
+
+
+class Cells(NamedTuple):
+    """The cells of a block of columns, and what pairs of them with one cell of rows are.
+
+    Attributes:
+        cell: [C] which cell.
+        start, end: [C] its columns in the block.
+        kind, weight: [C] `TARGET` or `NONTARGET`, and what a pair weighs on the source-balanced curve.
+        curves: [C, 5] which curves a pair counts towards; -1 for none.
+        low, size: [C, 5] their windows, of size 0 where there is none.
+        many: [C] whether pairs are so many that they are counted in a histogram of their own first.
+        visited, sought: [C] whether its pairs are counted at all, and whether any could lie in a window.
+    """
+
+    cell: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    kind: np.ndarray
+    curves: np.ndarray
+    low: np.ndarray
+    size: np.ndarray
+    weight: np.ndarray
+    many: np.ndarray
+    visited: np.ndarray
+    sought: np.ndarray
+
+
+class Kept(NamedTuple):
+    """The scores of a block that lie in a window, in runs that share the cell of their rows.
+
+    Attributes:
+        keys: [K] uint32, what rises with the score.
+        columns: [K] uint8, the cell of its column, from the block's first.
+        rows: [R] the cell of each run's rows.
+        ends: [R] where each run ends.
+    """
+
+    keys: np.ndarray
+    columns: np.ndarray
+    rows: np.ndarray
+    ends: np.ndarray
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -93,145 +138,264 @@ def score_block(rows, first, blocks, scores):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def count_block(block, first, last, layout, windows, everything, coarse, fine):  # type: ignore[no-untyped-def]
-    """Count the pairs of the utterances `first` ... `last` - 1, the columns of `block`, with all before them.
+def count_block(block, first, last, rows, columns, visit, windows, scores, coarse, fine, kept):  # type: ignore[no-untyped-def]
+    """Count the pairs of the utterances `first` ... `last` - 1 of `columns`, whose vectors are `block`, with `rows`.
 
     Args:
-        everything: visit all pairs; otherwise only those of cells that a window looks for, and `coarse` is partial.
+        rows: of which each column meets those before it; with `SAMPLED`, all.
+        visit: `ALL`, `TARGETS`, `SAMPLED` (nontargets) or `SOUGHT` (the pairs that could lie in a window).
+        scores: [N_ROWS, N_COLUMNS] room for them, on a cache line.
         coarse: [2, C, bins] int64, number of target and nontarget trials in each bin of each curve; `BALANCED` is
             left out. Added to.
         fine: [2, counters] int64, the same for the windows, weighted for `BALANCED`. Added to.
+        kept: where there is room in it, scores in a window are kept there instead. Filled from its beginning.
+
+    Returns:
+        How many scores were kept, one more than there is room for where there were too many, and in how many runs.
     """
-    rows, starts, n_bins = layout.rows, layout.starts, coarse.shape[2]
-    cell = np.searchsorted(starts, first, "right") - 1  # of the first column
-    n_cells = np.searchsorted(starts, last, "left") - cell
-    many, sought = np.zeros(n_cells, np.bool_), np.zeros(n_cells, np.bool_)
-    counts, wanted = np.zeros((n_cells, n_bins), np.uint32), np.zeros((n_cells, n_bins), np.bool_)
-    scores, bins = np.empty((4, block.shape[1]), np.float32), np.empty(block.shape[1], np.int32)
-    bits, hits = scores.view(np.uint32), np.empty(block.shape[1], np.uint32)
-    p, end_of_p, active = -1, 0, False
-    for four in range(0, last, 4):
-        scored = False
-        for i in range(four, min(four + 4, last)):
-            if i == end_of_p:
-                _collect(p, cell, many, counts, layout, coarse)
-                p, end_of_p = p + 1, starts[p + 2]
-                _prepare(p, cell, first, last, layout, windows, many, sought, wanted)
-                active = everything or bool(sought.any())
-            if not active:
-                continue
-            if not scored:
-                score_rows(rows, four, block, scores)
-                scored = True
-            _to_bins(scores, i - four, n_bins, bins)
-            for c in range(n_cells):
-                start, end = max(starts[cell + c], first, i + 1) - first, min(starts[cell + c + 1], last) - first
-                if start >= end or not (everything or sought[c]):
-                    continue
-                if many[c]:
-                    n = _count_many(bins, bits, i - four, start, end, counts, wanted, c, hits)
-                else:
-                    n = _count_few(bins, bits, i - four, start, end, p, cell + c, layout, coarse, hits)
-                if sought[c] and n > 0:
-                    _look(hits[:n], p, cell + c, layout, windows, fine)
-    _collect(p, cell, many, counts, layout, coarse)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _prepare(p, cell, first, last, layout, windows, many, sought, wanted):  # type: ignore[no-untyped-def]
-    """For cell `p` and each cell of the block: are there many pairs, is any sought, and in which bins."""
-    starts, n_bins = layout.starts, wanted.shape[1]
-    for c in range(len(many)):
-        q = cell + c
-        many[c] = (starts[p + 1] - starts[p]) * (min(starts[q + 1], last) - max(starts[q], first)) >= n_bins
-        if many[c]:
-            wanted[c] = False
-        sought[c] = False
-        for curve in _curves(p, q, layout):
-            if curve >= 0 and windows.size[curve] > 0:
-                sought[c] = True
-                if many[c]:
-                    wanted[c, windows.first_bin[curve] : windows.last_bin[curve] + 1] = True
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _curves(p, q, layout):  # type: ignore[no-untyped-def]
-    """The curves that the pairs of two cells count towards; -1 for none."""
-    quadrant = layout.quadrant_curve[p] if layout.quadrant_curve[p] == layout.quadrant_curve[q] else -1
-    other = layout.source_curve[q] if layout.source[q] != layout.source[p] else -1
-    return POOLED, BALANCED, quadrant, layout.source_curve[p], other
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _to_bins(scores, row, n_bins, bins):  # type: ignore[no-untyped-def]
-    """The bin of each score, of `n_bins` equal ones over -1 ... 1: the same as `bin_of` in pairs.py."""
-    one, scale, top = float32(1), float32(n_bins // 2), float32(n_bins - 1)
-    for j in range(scores.shape[1]):
-        bins[j] = int32(max(float32(0), min(top, (scores[row, j] + one) * scale)))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _count_many(bins, bits, row, start, end, counts, wanted, c, hits):  # type: ignore[no-untyped-def]
-    """Count into a small histogram, which stays in the L1 cache; list the scores in wanted bins. The hot loop."""
-    n = uint32(0)
-    for j in range(start, end):
-        b = uint32(bins[j])  # unsigned: numba need not look for negative indices
-        counts[c, b] += uint32(1)
-        if wanted[c, b]:
-            hits[n] = bits[row, j]
-            n += uint32(1)
-    return n
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _collect(p, cell, many, counts, layout, coarse):  # type: ignore[no-untyped-def]
-    """Add the small histograms of cell `p` to the curves, and clear them."""
-    for c in range(len(many)):
-        if many[c]:
-            kind = TARGET if layout.source[p] == layout.source[cell + c] else NONTARGET
-            for curve in _curves(p, cell + c, layout):
-                if curve >= 0 and curve != BALANCED:
-                    for b in range(coarse.shape[2]):
-                        coarse[kind, curve, b] += counts[c, b]
-            counts[c] = 0
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _count_few(bins, bits, row, start, end, p, q, layout, coarse, hits):  # type: ignore[no-untyped-def]
-    """Count straight into the curves; list all scores."""
-    kind = TARGET if layout.source[p] == layout.source[q] else NONTARGET
-    for curve in _curves(p, q, layout):
-        if curve >= 0 and curve != BALANCED:
-            for j in range(start, end):
-                coarse[kind, curve, uint32(bins[j])] += 1
-    for j in range(start, end):
-        hits[j - start] = bits[row, j]
-    return uint32(end - start)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _look(hits, p, q, layout, windows, fine):  # type: ignore[no-untyped-def]
-    """Count scores, given as their bits, in the windows that hold them."""
-    kind = TARGET if layout.source[p] == layout.source[q] else NONTARGET
-    for curve in _curves(p, q, layout):
-        if curve < 0 or windows.size[curve] == 0:
+    cells = _cells(first, last, columns)
+    n_bins, n_rows = coarse.shape[2], rows.starts[-1] if visit == SAMPLED else last
+    counts, of_columns = np.zeros((2, len(cells.start), n_bins), np.uint32)
+    of_rows = np.zeros(n_bins, np.uint32)
+    wanted = np.zeros((len(cells.start), n_bins), np.uint8)
+    keys, key_cells = np.empty(HITS + N_COLUMNS, np.uint32), np.empty(HITS + N_COLUMNS, np.uint8)
+    scored = np.zeros(2, np.int64)  # the rows whose scores are at hand: from, to
+    n_kept, n_runs = 0, 0
+    first_cell = np.searchsorted(rows.source, columns.source[cells.cell[0]]) if visit == TARGETS else 0
+    for p in range(first_cell, np.searchsorted(rows.starts, n_rows, "left")):
+        _relate(p, rows, columns, windows, cells)
+        if not _choose(rows.starts[p + 1] - rows.starts[p], visit, windows, cells, wanted):
             continue
-        weight = 1
-        if curve == BALANCED:
-            if kind == TARGET:
-                weight = layout.target_weight[p]
+        row, end_row = rows.starts[p], min(rows.starts[p + 1], n_rows)
+        while row < end_row:
+            row, n = _count_rows(
+                row, end_row, rows.vectors, block, scores, scored, n_rows if visit in (ALL, SAMPLED) else end_row,
+                first, visit == SAMPLED,
+                cells.start, cells.end, cells.kind, cells.curves, cells.many, cells.visited, cells.sought,
+                counts, wanted, coarse, keys, key_cells,
+            )  # fmt: skip
+            if len(kept.keys):
+                n_kept = _keep(keys[:n], key_cells, cells, kept, n_kept)
             else:
-                weight = layout.nontarget_weight[p] + layout.nontarget_weight[q]
-        low, size, shift, offset = windows.low[curve], windows.size[curve], windows.shift[curve], windows.offset[curve]
-        for bit in hits:
-            above = uint32(_key(bit) - low)
-            if above < size:
-                fine[kind, offset + intp(above >> shift)] += weight
+                _look(keys[:n], key_cells, cells, windows, fine)
+        _collect(cells, counts, of_rows, of_columns, coarse)
+        if n_kept > (kept.ends[n_runs - 1] if n_runs else 0):
+            kept.rows[n_runs], kept.ends[n_runs] = p, n_kept
+            n_runs += 1
+    _collect_columns(cells, of_columns, columns, coarse)
+    return n_kept, n_runs
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _key(bits):  # type: ignore[no-untyped-def]
+def look_again(kept, first, last, layout, windows, fine):  # type: ignore[no-untyped-def]
+    """Count what was `kept` of the block of the utterances `first` ... `last` - 1 in the windows: as `count_block`."""
+    cells, start = _cells(first, last, layout), 0
+    for run in range(len(kept.rows)):
+        _relate(kept.rows[run], layout, layout, windows, cells)
+        end = kept.ends[run]
+        _look(kept.keys[start:end], kept.columns[start:end], cells, windows, fine)
+        start = end
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _cells(first, last, columns):  # type: ignore[no-untyped-def]
+    """Room for the cells of a block, and where they are."""
+    cell = np.searchsorted(columns.starts, first, "right") - 1
+    n = np.searchsorted(columns.starts, last, "left") - cell
+    return Cells(
+        cell + np.arange(n),
+        np.maximum(columns.starts[cell : cell + n] - first, 0),
+        np.minimum(columns.starts[cell + 1 : cell + n + 1], last) - first,
+        np.zeros(n, np.int64),
+        np.zeros((n, 5), np.int64),
+        np.zeros((n, 5), np.uint32),
+        np.zeros((n, 5), np.uint32),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.bool_),
+        np.zeros(n, np.bool_),
+        np.zeros(n, np.bool_),
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _relate(p, rows, columns, windows, cells):  # type: ignore[no-untyped-def]
+    """What pairs of rows in cell `p` with the block's columns are: of which kind, and what they count towards."""
+    for c in range(len(cells.cell)):
+        q = cells.cell[c]
+        cells.curves[c, 0], cells.curves[c, 1], cells.curves[c, 2] = POOLED, BALANCED, rows.source_curve[p]
+        cells.curves[c, 3] = rows.quadrant_curve[p] if rows.quadrant_curve[p] == columns.quadrant_curve[q] else -1
+        if rows.source[p] == columns.source[q]:
+            cells.kind[c], cells.curves[c, 4] = TARGET, -1
+            cells.weight[c] = rows.target_weight[p]
+        else:
+            cells.kind[c], cells.curves[c, 4] = NONTARGET, columns.source_curve[q]
+            cells.weight[c] = rows.nontarget_weight[p] + columns.nontarget_weight[q]
+        for i in range(5):
+            curve = cells.curves[c, i]
+            cells.low[c, i] = windows.low[curve]
+            cells.size[c, i] = windows.size[curve] if curve >= 0 else 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _choose(n_rows, visit, windows, cells, wanted):  # type: ignore[no-untyped-def]
+    """For so many rows, which of the block's cells are visited, and which bins are wanted. Whether any is visited."""
+    for c in range(len(cells.cell)):
+        cells.many[c] = n_rows * (cells.end[c] - cells.start[c]) >= wanted.shape[1]
+        cells.sought[c] = cells.size[c].any()
+        if cells.many[c]:
+            wanted[c] = 0
+            for i in range(5):
+                if cells.size[c, i] > 0:
+                    curve = cells.curves[c, i]
+                    wanted[c, windows.first_bin[curve] : windows.last_bin[curve] + 1] = 1
+        cells.visited[c] = (
+            visit == ALL
+            or (visit == TARGETS and cells.kind[c] == TARGET)
+            or (visit == SAMPLED and cells.kind[c] == NONTARGET)
+            or (visit == SOUGHT and cells.sought[c])
+        )
+    return cells.visited.any()
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _count_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0912 - a call would cost more than a branch
+    row, end_row, vectors, block, scores, scored, end_of_scores, first, sampled,
+    starts, ends, kind, curves, many, visited, sought, counts, wanted, coarse, keys, key_cells,
+):  # fmt: skip
+    """Count the rows from `row` on until the scores in wanted bins are `HITS`; list the keys of these. The hot loop.
+
+    Its arguments are bare arrays and it calls next to nothing: numba counts references at every call.
+
+    Returns:
+        The row to go on with, and the number of keys.
+    """
+    n_bins, n, bits = wanted.shape[1], uint64(0), scores.view(np.uint32)
+    one, scale, top = float32(1), float32(n_bins // 2), float32(n_bins - 1)
+    bins, hits = np.empty(N_COLUMNS, np.uint32), np.empty(N_COLUMNS + 1, np.uint16)
+    while row < end_row and n <= HITS:
+        if not scored[0] <= row < scored[1]:
+            scored[0] = row // 4 * 4
+            scored[1] = min(scored[0] + N_ROWS, end_of_scores)
+            for four in range(scored[0], scored[1], 4):
+                score_rows(vectors, four, block, scores[four - scored[0] : four - scored[0] + 4])
+        r = row - scored[0]
+        for j in range(N_COLUMNS):  # as `bin_of` in pair_bins.py
+            bins[j] = uint32(int32(max(float32(0), min(top, (scores[r, j] + one) * scale))))
+        earliest = 0 if sampled else row + 1 - first
+        for c in range(len(starts)):
+            start, end = (
+                uint64(max(starts[c], earliest)),
+                uint64(ends[c]),
+            )  # unsigned: no index is looked at for its sign
+            if start >= end or not visited[c]:
+                continue
+            if many[c]:  # into a small histogram, which stays in the L1 cache
+                found = uint64(0)
+                for j in range(start, end):
+                    b = uint64(bins[j])
+                    counts[c, b] += uint32(1)
+                    hits[found] = j  # overwritten where it is none: a branch would be guessed wrong too often
+                    found += uint64(wanted[c, b])
+                for h in range(found):
+                    keys[n] = key_of(bits[r, hits[h]])
+                    key_cells[n] = c
+                    n += uint64(1)
+                continue
+            for curve in curves[c]:
+                if curve >= 0 and curve != BALANCED:
+                    for j in range(start, end):
+                        coarse[kind[c], curve, uint64(bins[j])] += 1
+            if sought[c]:
+                for j in range(start, end):
+                    keys[n] = key_of(bits[r, j])
+                    key_cells[n] = c
+                    n += uint64(1)
+        row += 1
+    return row, intp(n)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _collect(cells, counts, of_rows, of_columns, coarse):  # type: ignore[no-untyped-def]  # noqa: PLR0912
+    """Add the small histograms to the curves of the rows and to sums for those of the columns, and clear them."""
+    n_bins, row_curve = counts.shape[1], -1
+    for c in range(len(cells.cell)):
+        if not (cells.many[c] and cells.visited[c]):
+            continue
+        if cells.kind[c] == TARGET:
+            for curve in cells.curves[c]:
+                if curve >= 0 and curve != BALANCED:
+                    for b in range(n_bins):
+                        coarse[TARGET, curve, b] += counts[c, b]
+        else:
+            row_curve = cells.curves[c, 2]
+            for b in range(n_bins):
+                of_rows[b] += counts[c, b]
+                of_columns[c, b] += counts[c, b]
+            quadrant = cells.curves[c, 3]
+            if quadrant >= 0:
+                for b in range(n_bins):
+                    coarse[NONTARGET, quadrant, b] += counts[c, b]
+        for b in range(n_bins):
+            counts[c, b] = 0
+    if row_curve >= 0:
+        for b in range(n_bins):
+            coarse[NONTARGET, row_curve, b] += of_rows[b]
+    of_rows[:] = 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _collect_columns(cells, of_columns, columns, coarse):  # type: ignore[no-untyped-def]
+    """Add the sums over all rows to the curves of the columns."""
+    for c in range(len(cells.cell)):
+        for curve in (POOLED, columns.source_curve[cells.cell[c]]):
+            if curve >= 0:
+                for b in range(of_columns.shape[1]):
+                    coarse[NONTARGET, curve, b] += of_columns[c, b]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _keep(keys, key_cells, cells, kept, n_kept):  # type: ignore[no-untyped-def]
+    """Keep the scores that lie in a window; how many are kept now, as `count_block` returns it."""
+    low, size, many, kept_keys, kept_cells = cells.low, cells.size, cells.many, kept.keys, kept.columns
+    if n_kept + len(keys) > len(kept_keys):
+        return len(kept_keys) + 1
+    for k in range(len(keys)):
+        c = key_cells[k]
+        kept_keys[n_kept], kept_cells[n_kept] = keys[k], c
+        n_kept += 1 if many[c] or _is_inside(keys[k], c, low, size) else 0
+    return n_kept
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _look(keys, key_cells, cells, windows, fine):  # type: ignore[no-untyped-def]
+    """Count scores in the windows that hold them."""
+    shift, offset = windows.shift, windows.offset
+    curves, low, size, kind, weight = cells.curves, cells.low, cells.size, cells.kind, cells.weight
+    for k in range(len(keys)):
+        c = key_cells[k]
+        if not _is_inside(keys[k], c, low, size):
+            continue
+        for i in range(5):
+            above, curve = uint32(keys[k] - low[c, i]), curves[c, i]
+            if above < size[c, i]:
+                fine[kind[c], offset[curve] + intp(above >> shift[curve])] += weight[c] if curve == BALANCED else 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _is_inside(key, c, low, size):  # type: ignore[no-untyped-def]
+    """Whether a score lies in any window of a cell."""
+    return (
+        (uint32(key - low[c, 0]) < size[c, 0])
+        | (uint32(key - low[c, 1]) < size[c, 1])
+        | (uint32(key - low[c, 2]) < size[c, 2])
+        | (uint32(key - low[c, 3]) < size[c, 3])
+        | (uint32(key - low[c, 4]) < size[c, 4])
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def key_of(bits):  # type: ignore[no-untyped-def]
     """A number that rises with the float32 that has these bits; the same for 0.0 and -0.0."""
-    if bits >> uint32(31):
-        return uint32(~bits) if bits != uint32(0x80000000) else uint32(0x80000000)
-    return uint32(bits | uint32(0x80000000))
+    if bits == uint32(0x80000000):
+        return uint32(0x80000000)
+    return uint32(~bits) if bits >> uint32(31) else uint32(bits | uint32(0x80000000))

@@ -1,7 +1,7 @@
 """Scores of pairs of utterances, and the exact EER over all pairs of a set: embeddings in, numbers out.
 
 The score is the cosine similarity in float32. All pairs of N utterances are N (N - 1) / 2 trials, a target where both
-utterances are of one source. They are never held: see `pairs`, which is imported where it is used because
+utterances are of one source. They are never held: see `pair_search`, which is imported where it is used because
 it brings numba, for how the exact EER is found all the same.
 """
 
@@ -21,7 +21,7 @@ from synthprint.types import Embeddings, Scores, Trials
 from synthprint.vectors import unit
 
 if TYPE_CHECKING:
-    from synthprint.pairs import Crossed
+    from synthprint.pair_search import Crossed
 
 # (source seen, language seen) in training, as in `Utterance.quadrant`.
 QUADRANTS: Mapping[tuple[bool, bool], str] = MappingProxyType(
@@ -109,7 +109,8 @@ def all_pairs_eer(embeddings: Embeddings | np.ndarray, sources: Sequence[str], t
         MissingDependency: numba is not installed.
     """
     from synthprint.pair_kernels import BALANCED, POOLED
-    from synthprint.pairs import Pairs, crossings
+    from synthprint.pair_search import crossings
+    from synthprint.pairs import Pairs
 
     vectors, names, index = _checked(embeddings, sources)
     no_curve, no_quadrant = np.full(len(names), -1), np.full(len(index), -1)
@@ -137,7 +138,8 @@ def evaluate_all_pairs(
         MissingDependency: numba is not installed.
     """
     from synthprint.pair_kernels import BALANCED, POOLED
-    from synthprint.pairs import Pairs, crossings
+    from synthprint.pair_search import crossings
+    from synthprint.pairs import Pairs
 
     vectors, names, index = _checked(embeddings, sources)
     quadrant = _indices(quadrants if quadrants is not None else [None] * len(index), len(index))
@@ -241,12 +243,14 @@ def _checked(embeddings: Embeddings | np.ndarray, sources: Sequence[str]) -> tup
     vectors, names = _parts(embeddings)
     if len(vectors) != len(sources):
         raise EmbeddingsError(f"{len(vectors)} embeddings need as many sources, not {len(sources)}")
-    found, index = np.unique(np.asarray(sources, dtype=object), return_inverse=True)
+    found = sorted(set(sources))
+    place = {name: i for i, name in enumerate(found)}
+    index = np.array([place[name] for name in sources], np.int64)
     if len(found) < 2:
         raise EmbeddingsError(f"an EER over all pairs needs two sources or more; here {_are(len(found))}")
     if len(found) == len(sources):
         raise EmbeddingsError(f"no two of the {len(sources)} utterances share a source: there is no target pair")
-    return _unit(vectors, names), found.tolist(), index
+    return _unit(vectors, names), found, index
 
 
 def _are(n: int) -> str:
@@ -267,7 +271,8 @@ def _all_pairs(crossed: Crossed, totals: np.ndarray) -> AllPairs:
 
 def _det(counts: np.ndarray, crossed: Crossed) -> Det:
     """The points of a curve at the edges of its bins [2, bins], those of empty bins left out, and where it crosses."""
-    from synthprint.pairs import bin_edges, rates, value_of
+    from synthprint.pair_bins import bin_edges, value_of
+    from synthprint.pair_search import rates
 
     below = np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
     p_miss, p_fa = rates(below, below[:, -1])
