@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import synthprint
-from synthprint.cli import corpus, evaluate, explore, gallery, lint, table1, trace, train, validate
+from synthprint.cli import corpus, evaluate, explore, gallery, lint, stress, table1, timeline, trace, train, validate
 from synthprint.errors import SynthprintError
 
 app = typer.Typer(
@@ -28,12 +28,14 @@ corpus_app.command()(lint.lint)
 
 app.command()(trace.trace)
 app.command()(trace.compare)
+app.command()(timeline.timeline)
 app.command()(gallery.enrol)
 app.add_typer(gallery.app, name="gallery")
 app.command()(train.train)
 app.command()(train.embed)
 app.command()(evaluate.evaluate)
 app.command()(validate.validate)
+app.command()(stress.stress)
 app.command()(explore.probe)
 app.command("map")(explore.map_)
 app.command()(table1.table1)

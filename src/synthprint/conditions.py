@@ -1,0 +1,251 @@
+"""What state a clip is in, from its samples alone; and whether that is within what an extractor was validated on.
+
+*Conventions.* Frames are 32 ms long, 16 ms apart, with a Hann window; levels are in dB re full scale. Of a clip longer
+than LONGEST_S the spectral figures are those of its middle. How good each estimate is was measured: docs/limits.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from synthprint import audio
+from synthprint.audio import SAMPLE_RATE, AudioInfo
+from synthprint.errors import AudioError, CheckpointError
+from synthprint.linting.inspection import FRAME_S, SILENCE_BELOW_PEAK_DB, measure
+
+FRAME, HOP = 512, 256  # samples
+LONGEST_S = 600.0
+FLOOR = 1e-12  # power, added before a logarithm
+BANDS = 16  # that the noise is estimated in, 500 Hz each
+NOISE_QUANTILE = 0.05  # of a band's power over time: noise is what is left where the speech pauses
+NOISE_BIAS = 0.52  # that quantile of stationary noise relative to its mean, measured with white noise
+SNR_RANGE_DB = (-10.0, 60.0)  # beyond, the estimate is no more than its bound
+CLIPPED_NEAR, CLIPPED_RUN = 1e-3, 3  # so many samples in a row, so near to the extreme one, are clipped
+HOLE_DB = 40.0  # a cell of the spectrogram so far below its frame's median is a hole
+HOLE_FROM_HZ, HOLE_EDGE_HZ = 1000.0, 200.0  # looked for from here on, up to this far below the bandwidth
+ACTIVE_DB = 30.0  # frames within this of the loudest one are speech, or what stands for it
+STEADY_FRAMES, STEADY_BINS, STEADY_AROUND = 8, 100, 5
+MUSIC_LEVEL_VARIATION, MUSIC_STEADINESS = 0.4, 0.12
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The state of a clip.
+
+    Attributes:
+        duration_s: its length.
+        bandwidth_hz: up to where its long-term spectrum reaches (60 dB below its maximum), at most 8 kHz.
+        peak_db: its highest sample.
+        clipped_share: of the samples, those in runs that stay at the highest or lowest value.
+        snr_db: speech to stationary noise, within SNR_RANGE_DB. A clip without pauses, and one in a reverberant room,
+            seems noisier than it is.
+        silence_share: of the 10 ms frames, those 40 dB or more below the loudest.
+        hole_share: of the spectrogram's cells, those that a codec seems to have emptied.
+        music: its level hardly varies and its partials are steady, as in music and hardly ever in speech.
+        sample_rate, format, subtype: of the file, where that is known.
+    """
+
+    duration_s: float
+    bandwidth_hz: float
+    peak_db: float
+    clipped_share: float
+    snr_db: float
+    silence_share: float
+    hole_share: float
+    music: bool
+    sample_rate: int | None = None
+    format: str | None = None
+    subtype: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The conditions that an extractor was validated under; None where there is no limit.
+
+    Attributes:
+        min_duration_s ... max_hole_share: the least and the most of the condition of that name.
+        music: whether music is within them.
+        basis: what they were derived from, in words.
+
+    Raises:
+        CheckpointError: one is not a finite number.
+    """
+
+    min_duration_s: float | None = None
+    min_bandwidth_hz: float | None = None
+    min_snr_db: float | None = None
+    min_peak_db: float | None = None
+    max_clipped_share: float | None = None
+    max_silence_share: float | None = None
+    max_hole_share: float | None = None
+    music: bool = False
+    basis: str = ""
+
+    def __post_init__(self) -> None:
+        for name in _WORDS:
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if value is not None and not number:
+                raise CheckpointError(f"limits: {name} is {value!r}, not a number")
+        if not isinstance(self.music, bool) or not isinstance(self.basis, str):
+            raise CheckpointError("limits: music is true or false, and basis a text")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; what is not limited is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Limits:
+        """What `to_dict` gave.
+
+        Raises:
+            CheckpointError: there is something else in it.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, Mapping) or set(values) - known:
+            raise CheckpointError(f"limits: may hold {', '.join(sorted(known))}; not {values!r}")
+        return cls(**values)
+
+
+# limit -> (how its condition is told, its number, what it means)
+_WORDS: Mapping[str, tuple[str, str, str]] = {
+    "min_duration_s": ("lasts {}", "{:.2g} s", "too little speech: sources are confused more often"),
+    "min_bandwidth_hz": ("reaches up to {}", "{:.0f} Hz", "what tells sources apart above that is missing"),
+    "min_snr_db": (
+        "seems to have a signal-to-noise ratio of {}",
+        "{:.0f} dB",
+        "noise, or reverberation, hides what tells sources apart",
+    ),
+    "min_peak_db": ("peaks at {} re full scale", "{:.0f} dB", "it is so soft that its quantisation is heard"),
+    "max_clipped_share": ("has {} of its samples clipped", "{:.2%}", "clipping adds what no synthesizer made"),
+    "max_silence_share": ("is silent for {} of its length", "{:.0%}", "little of it is speech"),
+    "max_hole_share": (
+        "has {} of its spectrum emptied, as by a codec at a low bitrate",
+        "{:.1%}",
+        "the codec took away what sources are told by",
+    ),
+}
+_MUSIC = "sounds like music: only speech was validated, and the answer may mean nothing"
+
+
+def conditions(wave: np.ndarray, info: AudioInfo | None = None) -> Conditions:
+    """Measure a wave [T] float32 at 16 kHz; `info` is what its file's header says.
+
+    Raises:
+        AudioError: a sample is not finite, or there is none.
+    """
+    traits = measure([wave], SAMPLE_RATE) if len(wave) else None
+    if traits is None:
+        raise AudioError("clip", "has no samples, or samples that are not numbers")
+    longest = round(LONGEST_S * SAMPLE_RATE)
+    start = max(0, len(wave) - longest) // 2
+    power = _spectrogram(wave[start : start + longest])
+    return Conditions(
+        duration_s=len(wave) / SAMPLE_RATE,
+        bandwidth_hz=traits.bandwidth_hz,
+        peak_db=traits.peak_db,
+        clipped_share=_clipped_share(wave),
+        snr_db=_snr_db(power),
+        silence_share=_silence_share(wave),
+        hole_share=_hole_share(power, traits.bandwidth_hz),
+        music=_is_music(power),
+        sample_rate=info.sample_rate if info else None,
+        format=info.format if info else None,
+        subtype=info.subtype if info else None,
+    )
+
+
+def outside(found: Conditions, limits: Limits) -> tuple[str, ...]:
+    """Each limit that a clip is beyond, in words, with what it means for an answer; empty where there is none."""
+    notes = []
+    for name, (told, number, meaning) in _WORDS.items():
+        bound, condition = name.split("_", 1)
+        limit, value = getattr(limits, name), getattr(found, condition)
+        if limit is None or (value >= limit if bound == "min" else value <= limit):
+            continue
+        validated = f"at {'least' if bound == 'min' else 'most'} {number.format(limit)}"
+        notes.append(f"the clip {told.format(number.format(value))} (validated: {validated}); {meaning}")
+    if found.music and not limits.music:
+        notes.append(f"the clip {_MUSIC}")
+    return tuple(notes)
+
+
+def _spectrogram(wave: np.ndarray) -> np.ndarray:
+    """Power [frames, FRAME / 2 + 1], in units of mean square per bin."""
+    wave = np.pad(wave, (0, max(0, FRAME - len(wave))))
+    frames = np.lib.stride_tricks.sliding_window_view(wave, FRAME)[::HOP]
+    window = np.hanning(FRAME).astype(np.float32)
+    return np.abs(np.fft.rfft(frames * window, axis=1)) ** 2 / np.float32(np.sum(window**2) * FRAME / 2)
+
+
+def _clipped_share(wave: np.ndarray) -> float:
+    clipped = 0
+    for side in (wave, -wave):
+        near = side >= side.max() * (1 - CLIPPED_NEAR) if side.max() > audio.SILENCE else np.zeros(len(wave), bool)
+        edges = np.flatnonzero(np.diff(near, prepend=False, append=False)).reshape(-1, 2)  # starts and ends of runs
+        lengths = edges[:, 1] - edges[:, 0]
+        clipped += int(lengths[lengths >= CLIPPED_RUN].sum())
+    return clipped / len(wave)
+
+
+def _silence_share(wave: np.ndarray) -> float:
+    frame = round(FRAME_S * SAMPLE_RATE)
+    starts = np.arange(0, len(wave), frame)
+    powers = np.add.reduceat(np.square(wave, dtype=np.float64), starts) / np.diff(np.append(starts, len(wave)))
+    return float(np.mean(powers <= powers.max() * 10 ** (-SILENCE_BELOW_PEAK_DB / 10)))
+
+
+def _snr_db(power: np.ndarray) -> float:
+    """The noise is a low quantile over time of the power in each band (as in minimum statistics, Martin 2001)."""
+    heard = power[power.sum(axis=1) > audio.SILENCE**2]
+    if not len(heard):
+        return SNR_RANGE_DB[0]
+    bands = heard[:, 1:].reshape(len(heard), BANDS, -1).sum(axis=2, dtype=np.float64)
+    noise = float(np.quantile(bands, NOISE_QUANTILE, axis=0).sum()) / NOISE_BIAS
+    speech = float(bands.mean(axis=0).sum()) - noise
+    return float(np.clip(10 * np.log10(max(speech, FLOOR) / (noise + FLOOR)), *SNR_RANGE_DB))
+
+
+def _active(power: np.ndarray) -> np.ndarray:
+    levels = power.sum(axis=1)
+    return np.asarray(levels > levels.max() * 10 ** (-ACTIVE_DB / 10))
+
+
+def _hole_share(power: np.ndarray, bandwidth_hz: float) -> float:
+    hz = np.arange(power.shape[1]) * SAMPLE_RATE / FRAME
+    cells = power[np.ix_(_active(power), (hz > HOLE_FROM_HZ) & (hz < bandwidth_hz - HOLE_EDGE_HZ))] + FLOOR
+    if not cells.size:
+        return 0.0
+    return float(np.mean(cells < np.median(cells, axis=1, keepdims=True) * 10 ** (-HOLE_DB / 10)))
+
+
+def _is_music(power: np.ndarray) -> bool:
+    """Few pauses and syllables in the level, and partials that stay where they are for 128 ms."""
+    level = np.sqrt(power.sum(axis=1))
+    if not level.any() or level.std() >= MUSIC_LEVEL_VARIATION * level.mean():
+        return False
+    return _steadiness(power) >= MUSIC_STEADINESS
+
+
+def _steadiness(power: np.ndarray) -> float:
+    """Mean correlation of the spectra's fine structure (log power less its local mean), STEADY_FRAMES apart."""
+    log = np.log(power[:, 1 : 1 + STEADY_BINS] + FLOOR)
+    sums = np.cumsum(np.pad(log, ((0, 0), (STEADY_AROUND + 1, STEADY_AROUND)), mode="edge"), axis=1)
+    width = 2 * STEADY_AROUND + 1
+    fine = log - (sums[:, width:] - sums[:, :-width]) / width
+    active = _active(power)
+    both = active[:-STEADY_FRAMES] & active[STEADY_FRAMES:]
+    if not both.any():
+        return 0.0
+    before, after = fine[:-STEADY_FRAMES][both], fine[STEADY_FRAMES:][both]
+    norms = np.sqrt((before**2).sum(axis=1) * (after**2).sum(axis=1))
+    return float(np.mean((before * after).sum(axis=1) / (norms + FLOOR)))

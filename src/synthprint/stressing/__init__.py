@@ -1,0 +1,1 @@
+"""How answers get worse as clips do."""

@@ -1,0 +1,127 @@
+"""Degrading and embedding every clip at one level; what is made is kept, so that nothing is made twice.
+
+OUT/<degradation>-<level>.safetensors   the embeddings
+OUT/<degradation>-<level>.json          of what they were made, what failed, and in what state the clips were;
+                                        written last: where it stands, the level is done
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthprint import audio, files
+from synthprint.background import in_order
+from synthprint.conditions import Conditions, conditions
+from synthprint.degradations import Degradation, Level
+from synthprint.errors import AudioError, EmbeddingsError
+from synthprint.extraction import Wave, embed
+from synthprint.extractors import Extractor
+from synthprint.progress import Progress
+from synthprint.types import Embeddings, Manifest, Utterance
+
+METHOD = "stress-1"  # raise it when a degradation or a condition gives other numbers
+QUANTILES = (0.1, 0.5, 0.9)
+CONDITIONS = ("duration_s", "bandwidth_hz", "snr_db", "peak_db", "clipped_share", "silence_share", "hole_share")
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The embeddings of one level.
+
+    Attributes:
+        embeddings: of the clips that could be embedded.
+        failures: clip -> reason, of the others.
+        changed: share of the clips whose samples are not what they were.
+        conditions: of the degraded clips: condition -> its QUANTILES; and "music" -> the share of clips.
+    """
+
+    embeddings: Embeddings
+    failures: dict[str, str]
+    changed: float
+    conditions: dict[str, Any]
+
+
+class NotMeasurable(EmbeddingsError):
+    """No clip of a level can be embedded, or too few for a trial."""
+
+
+class Maker:
+    """Embeds `clips`, degraded, and keeps what it made in `folder`."""
+
+    def __init__(self, extractor: Extractor, clips: Manifest, folder: Path, seed: int, threads: int) -> None:
+        self.extractor, self.clips, self.folder, self.seed, self.threads = extractor, clips, folder, seed, threads
+        self.made_of = {"method": METHOD, "extractor": extractor.digest, "data": clips.digest(), "seed": seed}
+
+    def made(self, name: str, kind: Degradation, level: Level | None, shown: Progress) -> Made:
+        """One level of a degradation; None is the clips as they are.
+
+        Raises:
+            EmbeddingsError: what is stored was made of something else.
+            NotMeasurable: no clip can be embedded.
+        """
+        label = name if level is None else f"{name}-{told(level)}"
+        path, record = self.folder / f"{label}.safetensors", self.folder / f"{label}.json"
+        if record.exists():
+            stored = json.loads(record.read_text(encoding="utf-8"))
+            if stored.pop("made_of") != self.made_of:
+                raise EmbeddingsError(f"{record}: is of another model, clips, seed or version; name another folder")
+            shown.advance(len(self.clips), label)
+            return Made(Embeddings.load(path), **stored)
+        seen: list[tuple[bool, Conditions]] = []
+        embeddings, failures = embed(self.extractor, self._stream(name, kind, level, seen, shown, label))
+        if embeddings is None:
+            raise NotMeasurable(f"{label}: no clip can be embedded; the first: {next(iter(failures.values()))}")
+        made = Made(embeddings, failures, float(np.mean([changed for changed, _ in seen])), _quantiles(seen))
+        embeddings.save(path)
+        rest = {"failures": failures, "changed": made.changed, "conditions": made.conditions}
+        files.write_json(record, {"made_of": self.made_of, **rest})
+        return made
+
+    def _stream(
+        self,
+        name: str,
+        kind: Degradation,
+        level: Level | None,
+        seen: list[tuple[bool, Conditions]],
+        shown: Progress,
+        label: str,
+    ) -> Iterator[tuple[str, Wave]]:
+        def degrade(utterance: Utterance) -> tuple[str, Wave, tuple[bool, Conditions] | None]:
+            return utterance.id, *self._degraded(utterance, name, kind, level)
+
+        for key, wave, found in in_order(degrade, self.clips, self.threads, self.threads + 2):
+            seen.extend([found] if found else [])
+            shown.advance(1, label)
+            yield key, wave
+
+    def _degraded(
+        self, utterance: Utterance, name: str, kind: Degradation, level: Level | None
+    ) -> tuple[Wave, tuple[bool, Conditions] | None]:
+        # The same draw at every level of a degradation, so that its curve does not jump.
+        rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), zlib.crc32(utterance.id.encode())])
+        try:
+            wave = audio.load(self.clips.audio_path(utterance))
+            degraded = wave if level is None else audio.checked(kind.apply(wave, level, rng), utterance.path)
+            return degraded, (not np.array_equal(degraded, wave), conditions(degraded))
+        except AudioError as error:
+            return error, None
+        except Exception as error:  # of an encoder; one clip must not end the experiment
+            return AudioError(utterance.path, f"{type(error).__name__}: {error}"), None
+
+
+def told(level: Level) -> str:
+    """A level as file names and tables have it."""
+    return level if isinstance(level, str) else f"{level:g}"
+
+
+def _quantiles(seen: list[tuple[bool, Conditions]]) -> dict[str, Any]:
+    found = [state for _, state in seen]
+    values = {name: np.quantile([getattr(state, name) for state in found], QUANTILES).tolist() for name in CONDITIONS}
+    return {**values, "music": float(np.mean([state.music for state in found]))}

@@ -1,0 +1,148 @@
+"""The figures of one level: clean clips against degraded ones, and what a gallery's rule makes of these.
+
+*Conventions.* Trials are all pairs of a clean clip and a degraded one, except a clip with itself: enrolment is clean,
+the test clip is not. Where there is a gallery, the degraded clips that are not enrolled in it are identified. A *known*
+trial is a clip against all sources, its own among them; an *unknown* trial is a clip against all sources but its own;
+rates are means over sources, as in `tracing.openset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from synthprint import files, metrics
+from synthprint.degradations import Level
+from synthprint.errors import GalleryError
+from synthprint.extractors import Extractor
+from synthprint.stressing.making import Made, NotMeasurable
+from synthprint.tracing.enrolment import backend_of
+from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.openset import Identified, identified
+from synthprint.types import Embeddings, Manifest
+from synthprint.vectors import cosines
+
+Calibration = Callable[[np.ndarray], np.ndarray]  # scores [K] -> log10 likelihood ratios [K]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One level of one degradation.
+
+    Attributes:
+        degradation, level, unit: which; the clips as they are have no level.
+        clips: how many were embedded.
+        changed: share of the clips that the degradation changed at all.
+        eer: over the pairs of a clean and a degraded clip, in 0 ... 1; with the numbers of `targets` and `nontargets`.
+        cllr_bits: of the same trials, where there is a calibration.
+        false_rejection, false_acceptance, accuracy: where there is a gallery; see `tracing.openset.Rule`.
+        conditions: of the degraded clips, condition -> its `making.QUANTILES`; and "music" -> the share of clips.
+        failures: clip -> reason.
+    """
+
+    degradation: str
+    level: Level | None
+    unit: str
+    clips: int
+    changed: float
+    eer: float
+    targets: int
+    nontargets: int
+    cllr_bits: float | None = None
+    false_rejection: float | None = None
+    false_acceptance: float | None = None
+    accuracy: float | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Identification:
+    """What a gallery's rule does with clips that are not enrolled in it."""
+
+    def __init__(self, gallery: Gallery, extractor: Extractor, clips: Manifest) -> None:
+        gallery.check_extractor(extractor.digest)
+        backend = gallery.index.backend
+        rule = gallery.setting(backend).rule
+        if rule is None:
+            raise GalleryError(
+                f"{gallery.folder}: no threshold is set for {backend}; see 'synthprint gallery threshold'"
+            )
+        self._threshold = rule.threshold
+        self._row = {name: i for i, name in enumerate(gallery.names)}
+        self._scorer = backend_of(gallery, backend).enrol(gallery.vectors, gallery.owners)
+        paths = {u.id: clips.audio_path(u) for u in clips}
+        digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
+        enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
+        self._outside = {key for key, digest in digests.items() if digest not in enrolled}
+
+    def rates(self, embeddings: Embeddings, source_of: Mapping[str, str]) -> dict[str, float | None]:
+        """False rejection, false acceptance and accuracy."""
+        kept = [key for key in embeddings.ids if key in self._outside]
+        if not kept:
+            return {}
+        sources = np.array([source_of[key] for key in kept], dtype=object)
+        truth = np.array([self._row.get(source, -1) for source in sources])
+        scores = self._scorer(embeddings.select(kept).vectors).copy()  # [S, T]
+        here = truth >= 0
+        known = identified(scores[:, here], truth[here], sources[here], "") if here.any() else None
+        scores[truth[here], np.flatnonzero(here)] = -np.inf
+        unknown = identified(scores, np.full(len(kept), -1), sources, "")
+        return {
+            "false_rejection": _rate(known, known.best < self._threshold) if known else None,
+            "false_acceptance": _rate(unknown, unknown.best >= self._threshold),
+            "accuracy": _rate(known, known.right) if known else None,
+        }
+
+
+def _rate(clips: Identified, counted: np.ndarray) -> float:
+    return float(clips.weights[counted].sum())
+
+
+class Scorer:
+    """Compares degraded clips with the clean ones."""
+
+    def __init__(
+        self,
+        clean: Embeddings,
+        source_of: Mapping[str, str],
+        identification: Identification | None,
+        calibration: Calibration | None,
+    ) -> None:
+        self.clean, self.source_of = clean, source_of
+        self.identification, self.calibration = identification, calibration
+
+    def measured(self, made: Made, name: str, level: Level | None = None, unit: str = "") -> Measured:
+        """The figures of one level.
+
+        Raises:
+            NotMeasurable: there is no target or no nontarget trial.
+        """
+        degraded = made.embeddings
+        ids = [np.array(e.ids, dtype=object) for e in (self.clean, degraded)]
+        sources = [np.array([self.source_of[key] for key in keys], dtype=object) for keys in ids]
+        scores = cosines(self.clean.vectors, degraded.vectors)  # [N, M]
+        same = sources[0][:, None] == sources[1][None]
+        target, nontarget = scores[same & (ids[0][:, None] != ids[1][None])], scores[~same]
+        if not len(target) or not len(nontarget):
+            raise NotMeasurable("no trial: that takes two sources or more, one of them with two clips or more")
+        cllr = None
+        if self.calibration is not None:
+            cllr = metrics.cllr(*(np.log(10) * self.calibration(kind) for kind in (target, nontarget)))
+        rates = self.identification.rates(degraded, self.source_of) if self.identification else {}
+        return Measured(
+            degradation=name,
+            level=level,
+            unit=unit,
+            clips=len(degraded),
+            changed=made.changed,
+            eer=metrics.eer(target, nontarget),
+            targets=len(target),
+            nontargets=len(nontarget),
+            cllr_bits=cllr,
+            conditions=made.conditions,
+            failures=made.failures,
+            **rates,
+        )
