@@ -105,11 +105,16 @@ def band_limit(wave: np.ndarray, cutoff_hz: int) -> np.ndarray:
 def add_noise(wave: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
     """Add white or pink noise at `snr_db` below the wave's power."""
     noise = rng.standard_normal(len(wave))
-    if rng.random() < 0.5:  # pink: the amplitude falls with the root of frequency
-        spectrum = np.fft.rfft(noise)
-        noise = np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 1.0), len(wave))
+    if rng.random() < 0.5:
+        noise = pink(noise)
     power, noise_power = np.mean(np.square(wave, dtype=np.float64)), np.mean(noise**2)
     return (wave + noise * np.sqrt(power / noise_power * 10 ** (-snr_db / 10))).astype(np.float32)
+
+
+def pink(noise: np.ndarray) -> np.ndarray:
+    """White `noise` [T] made pink: its amplitude falls with the root of frequency, its power by 3 dB an octave."""
+    spectrum = np.fft.rfft(noise)
+    return np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 1.0), len(noise))
 
 
 def code(wave: np.ndarray, container: str, coding: str, sample_rate: int, compression: float = 0.5) -> np.ndarray:

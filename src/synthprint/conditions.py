@@ -16,7 +16,7 @@ import numpy as np
 from synthprint import audio
 from synthprint.audio import SAMPLE_RATE, AudioInfo
 from synthprint.errors import AudioError, CheckpointError
-from synthprint.linting.inspection import FRAME_S, SILENCE_BELOW_PEAK_DB, measure
+from synthprint.linting.inspection import FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers, measure
 
 FRAME, HOP = 512, 256  # samples
 LONGEST_S = 600.0
@@ -198,9 +198,7 @@ def _clipped_share(wave: np.ndarray) -> float:
 
 
 def _silence_share(wave: np.ndarray) -> float:
-    frame = round(FRAME_S * SAMPLE_RATE)
-    starts = np.arange(0, len(wave), frame)
-    powers = np.add.reduceat(np.square(wave, dtype=np.float64), starts) / np.diff(np.append(starts, len(wave)))
+    powers = frame_powers(wave, round(FRAME_S * SAMPLE_RATE))
     return float(np.mean(powers <= powers.max() * 10 ** (-SILENCE_BELOW_PEAK_DB / 10)))
 
 

@@ -15,8 +15,8 @@ from numpy.random import Generator
 
 from synthprint import audio, coding
 from synthprint.audio import SAMPLE_RATE
-from synthprint.augmentation import band_limit, equalise, set_peak
-from synthprint.linting.inspection import measure
+from synthprint.augmentation import band_limit, equalise, pink, set_peak
+from synthprint.linting.inspection import frame_powers, measure
 
 Level = float | str
 SNRS_DB = (40.0, 30.0, 20.0, 15.0, 10.0, 5.0, 0.0)
@@ -144,12 +144,7 @@ def white_noise(wave: np.ndarray, snr_db: Level, rng: Generator) -> np.ndarray:
 
 def pink_noise(wave: np.ndarray, snr_db: Level, rng: Generator) -> np.ndarray:
     """Noise added whose power falls by 3 dB an octave."""
-    return mixed(wave, _pink(len(wave), rng), float(snr_db))
-
-
-def _pink(n_samples: int, rng: Generator) -> np.ndarray:
-    spectrum = np.fft.rfft(rng.standard_normal(n_samples))
-    return np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 1.0), n_samples)
+    return mixed(wave, pink(rng.standard_normal(len(wave))), float(snr_db))
 
 
 def _babble(voices: Sequence[np.ndarray]) -> Callable[[np.ndarray, Level, Generator], np.ndarray]:
@@ -216,18 +211,17 @@ def rerecord(wave: np.ndarray, distance_m: Level, rng: Generator) -> np.ndarray:
     played = np.tanh(set_peak(played, 0.0))
     heard = reverberate(played, SMALL_ROOM_RT60_S, rng, float(distance_m), SMALL_ROOM_M3)
     snr_db = SNR_AT_REFERENCE_DB - 20 * np.log10(float(distance_m) / REFERENCE_M)
-    return _levelled(mixed(heard, _pink(len(heard), rng), snr_db))
+    return _levelled(mixed(heard, pink(rng.standard_normal(len(heard))), snr_db))
 
 
 def _levelled(wave: np.ndarray) -> np.ndarray:
     """Automatic gain control: towards AGC_TARGET_DB over AGC_FRAMES frames, by at most AGC_MAX_DB."""
     frame = round(AGC_FRAME_S * SAMPLE_RATE)
-    starts = np.arange(0, len(wave), frame)
-    powers = np.add.reduceat(np.square(wave, dtype=np.float64), starts) / np.diff(np.append(starts, len(wave)))
+    powers = frame_powers(wave, frame)
     around = np.pad(powers, AGC_FRAMES // 2, mode="edge")
     smooth = np.convolve(around, np.full(AGC_FRAMES, 1 / AGC_FRAMES), mode="valid")
     gains_db = np.clip(AGC_TARGET_DB - 10 * np.log10(smooth + 1e-20), -AGC_MAX_DB, AGC_MAX_DB)
-    gains = 10 ** (np.interp(np.arange(len(wave)), starts + frame / 2, gains_db) / 20)
+    gains = 10 ** (np.interp(np.arange(len(wave)), frame * (np.arange(len(powers)) + 0.5), gains_db) / 20)
     return np.clip(wave * gains, -1.0, 1.0).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ FIRST_KEY, LAST_KEY = 0x3FFF_FFFF, 0xC000_0000  # of -2 and 2: no cosine is beyo
 
 
 def bin_of(scores: np.ndarray, n_bins: int) -> np.ndarray:
-    """The bin of float32 scores, of `n_bins` equal ones over -1 ... 1. As `_to_bins` in pair_kernels.py does it."""
+    """The bin of float32 scores, of `n_bins` equal ones over -1 ... 1. As `_count_rows` in pair_kernels.py does it."""
     return np.clip((scores + np.float32(1)) * np.float32(n_bins // 2), 0, n_bins - 1).astype(np.int64)
 
 

@@ -241,7 +241,7 @@ def known_or_unknown(
     """
     names, owners = _labels(sources)
     if enrolled is None:
-        scores = left_out_scores(vectors, owners, backend)
+        scores = left_out_scores(vectors, owners, backend).astype(np.float64)
         own = scores[owners, np.arange(len(owners))]
         others = scores.copy()
         others[owners, np.arange(len(owners))] = -np.inf
@@ -259,7 +259,7 @@ def known_or_unknown(
 
 def left_out_scores(vectors: np.ndarray, owners: np.ndarray, backend: Backend) -> np.ndarray:
     """[S, N] every clip against every source, its own enrolled without it; -inf where it is alone in its source."""
-    scores = backend.enrol(vectors, owners)(vectors).astype(np.float64)
+    scores = backend.enrol(vectors, owners)(vectors)
     for source, members in enumerate(_members(owners)):
         for position, clip in enumerate(members):
             others = np.delete(members, position)

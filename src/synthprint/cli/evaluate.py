@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthprint.cli.labelled import open_labelled
+from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
 from synthprint.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -23,12 +23,9 @@ P_TARGET = 0.01
 
 def evaluate(
     embeddings: Annotated[Path, typer.Argument(help="What `synthprint embed` wrote.")],
-    manifest: Annotated[
-        Path | None,
-        typer.Option("--manifest", "-m", help="Whose sources these are: a .csv, .jsonl or .parquet, or a data set."),
-    ] = None,
-    protocol: Annotated[str | None, typer.Option(help="How to read the data set; by default found out.")] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")] = None,
+    manifest: Annotated[Path | None, LABELS] = None,
+    protocol: Protocol = None,
+    split: Split = None,
     trials: Annotated[
         Path | None, typer.Option(help="A list of trials, `1 enrolment test` a line (1 is target), to score.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from synthprint.cli.labelled import open_labelled
+from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
 from synthprint.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 PAIRS_SHOWN = 10
 
 File = Annotated[Path, typer.Argument(metavar="EMBEDDINGS", help="What `synthprint embed` wrote.")]
-Data = Annotated[
-    Path, typer.Option("--manifest", "-m", help="Whose sources these are: a .csv, .jsonl or .parquet, or a data set.")
-]
-Protocol = Annotated[str | None, typer.Option(help="How to read the data set; by default found out.")]
-Split = Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")]
+Data = Annotated[Path, LABELS]
 
 
 class Mark(StrEnum):

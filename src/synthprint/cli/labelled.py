@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from pathlib import Path
+LABELS = typer.Option("--manifest", "-m", help="Whose sources these are: a .csv, .jsonl or .parquet, or a data set.")
+Protocol = Annotated[str | None, typer.Option(help="How to read the data set; by default found out.")]
+Split = Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")]
 
+if TYPE_CHECKING:
     from synthprint.types import Embeddings, Manifest
 
 

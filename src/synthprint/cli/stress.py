@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.tables import print_table
+from synthprint.cli.labelled import Split
+from synthprint.cli.tables import print_notes, print_table
 from synthprint.cli.train import Data, Protocol
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def stress(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="A folder for the results; an unfinished run in it goes on.")],
     protocol: Protocol = None,
-    split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")] = "dev",
+    split: Split = "dev",
     gallery: Annotated[
         Path | None, typer.Option("--gallery", "-g", help='Also identify: a gallery of this model, or "default".')
     ] = None,
@@ -78,8 +79,7 @@ def stress(
         typer.echo(json.dumps({**stressed.to_dict(), "limits": limits.to_dict()}, indent=2, ensure_ascii=False))
     else:
         _show(stressed)
-    for name, reason in stressed.left_out.items():
-        typer.echo(f"note: {name} was left out: {reason}", err=True)
+    print_notes(f"{name} was left out: {reason}" for name, reason in stressed.left_out.items())
     _report_failures(stressed)
 
 

@@ -1,8 +1,10 @@
-"""Tables on the terminal."""
+"""Tables, and notes, on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+import typer
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
@@ -18,3 +20,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: S
     for row in rows:
         table.add_row(*map(Text, row))  # text as it is: a name in [brackets] is no markup
     Console().print(table)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print on stderr what makes an answer less sure, or less whole."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)

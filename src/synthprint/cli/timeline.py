@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.tables import print_table
-from synthprint.cli.trace import Model, Threads, _print_notes, _shown
+from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.trace import Backend, Enrolled, Model, Threads, shown
 
 if TYPE_CHECKING:
     from synthprint.tracing.timeline import ChangePoint, Segment
@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
 def timeline(
     clip: Annotated[Path, typer.Argument(help="An audio file.")],
-    gallery: Annotated[
-        Path | None,
-        typer.Option("--gallery", "-g", help="The enrolled sources (default: those that come with synthprint)."),
-    ] = None,
+    gallery: Enrolled = None,
     model: Model = None,
-    backend: Annotated[str | None, typer.Option(help="centroid, knn or cosine (default: the gallery's).")] = None,
+    backend: Backend = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Draw a picture: ends in .svg or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
@@ -41,12 +38,12 @@ def timeline(
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
         return
-    typer.echo(f"{_shown(found.path)}  {found.duration_s:.1f} s\n{found.summary()}")
+    typer.echo(f"{shown(found.path)}  {found.duration_s:.1f} s\n{found.summary()}")
     rows = [_row(segment, change) for segment, change in zip(found.segments, [None, *found.changes], strict=True)]
     numbers = ("from (s)", "to (s)", "change", "score")
     print_table(("from (s)", "to (s)", "change", "answer", "closest", "score"), rows, numbers)
     notes = [note for segment in found.segments for note in segment.trace.warnings]
-    _print_notes(dict.fromkeys([*found.warnings, *notes]))
+    print_notes(dict.fromkeys([*found.warnings, *notes]))
 
 
 def _row(segment: Segment, change: ChangePoint | None) -> tuple[str, ...]:

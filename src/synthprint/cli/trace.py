@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.tables import print_table
+from synthprint.cli.tables import print_notes, print_table
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
     from synthprint.tracing.tracer import Tracer
     from synthprint.tracing.traces import Failure, Trace
 
+Enrolled = Annotated[
+    Path | None,
+    typer.Option("--gallery", "-g", help="The enrolled sources (default: those that come with synthprint)."),
+]
+Backend = Annotated[str | None, typer.Option(help="centroid, knn or cosine (default: the gallery's).")]
 Model = Annotated[
     Path | None,
     typer.Option("--model", help="The extractor's checkpoint (default: the one that comes with synthprint)."),
@@ -25,12 +30,9 @@ WIDEST_NAME = 40  # characters that a line leaves for a source
 
 def trace(
     clips: Annotated[list[Path], typer.Argument(help="Audio files, or folders: all audio below them.")],
-    gallery: Annotated[
-        Path | None,
-        typer.Option("--gallery", "-g", help="The enrolled sources (default: those that come with synthprint)."),
-    ] = None,
+    gallery: Enrolled = None,
     model: Model = None,
-    backend: Annotated[str | None, typer.Option(help="centroid, knn or cosine (default: the gallery's).")] = None,
+    backend: Backend = None,
     top: Annotated[int, typer.Option(min=1, help="How many sources to list.")] = 5,
     nearest: Annotated[int, typer.Option(min=0, help="How many enrolled clips to list.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each clip.")] = False,
@@ -53,7 +55,7 @@ def trace(
     if failures and not as_json:
         typer.echo(f"{len(failures)} of {counted(len(paths), 'clip')} could not be traced:", err=True)
         for failure in failures:
-            typer.echo(f"  {_shown(failure.path)}: {failure.error}", err=True)
+            typer.echo(f"  {shown(failure.path)}: {failure.error}", err=True)
     if failures:
         raise typer.Exit(1)
 
@@ -77,7 +79,7 @@ def compare(
         typer.echo(json.dumps(comparison.to_dict()))
         return
     typer.echo(f"cosine similarity {comparison.score:.3f} (from -1 to 1; higher means more likely the same source)")
-    _print_notes(comparison.warnings)
+    print_notes(comparison.warnings)
 
 
 def _print_json(answers: Iterable[Trace | Failure]) -> list[Failure]:
@@ -97,7 +99,7 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
     from synthprint.tracing.traces import Failure
 
     width = min(max([7, *map(len, tracer.gallery.names)]), WIDEST_NAME)
-    _print_notes(tracer.doubts)
+    print_notes(tracer.doubts)
     failures = []
     for answer in answers:
         if isinstance(answer, Failure):
@@ -105,7 +107,7 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
             score, name = "-", "failed"
         else:
             score, name = f"{answer.score:.2f}", answer.name
-        typer.echo(f"{score:>5}  {name:<{width}}  {_shown(answer.path)}")
+        typer.echo(f"{score:>5}  {name:<{width}}  {shown(answer.path)}")
     return failures
 
 
@@ -117,22 +119,18 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
     if isinstance(answer, Failure):
         return [answer]
     duration = f"  {answer.duration_s:.1f} s" if answer.duration_s is not None else ""
-    typer.echo(f"{_shown(answer.path)}{duration}\n{answer.verdict()}")
+    typer.echo(f"{shown(answer.path)}{duration}\n{answer.verdict()}")
     rows = [(c.source, c.family or "", f"{c.score:.3f}") for c in answer.candidates]
     print_table(("enrolled source", "family", "score"), rows, numbers=("score",))
     if answer.nearest:
         rows = [(n.id, n.source, f"{n.score:.3f}") for n in answer.nearest]
         print_table(("nearest enrolled clip", "source", "cosine"), rows, numbers=("cosine",))
-    _print_notes(answer.warnings)
+    print_notes(answer.warnings)
     return []
 
 
-def _print_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
-
-
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
+    """A path as it may be printed."""
     from synthprint.tracing.gallery_files import printable
 
     return printable(path)

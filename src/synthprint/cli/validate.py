@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.labelled import open_labelled
-from synthprint.cli.tables import print_table
+from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
+from synthprint.cli.tables import print_notes, print_table
 
 if TYPE_CHECKING:
     from synthprint.types import Embeddings
@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 
 def validate(
     scores: Annotated[Path, typer.Argument(help="Embeddings (what `synthprint embed` wrote), or a file of scores.")],
-    manifest: Annotated[
-        Path | None,
-        typer.Option("--manifest", "-m", help="Whose sources these are: a .csv, .jsonl or .parquet, or a data set."),
-    ] = None,
-    protocol: Annotated[str | None, typer.Option(help="How to read the data set; by default found out.")] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")] = None,
+    manifest: Annotated[Path | None, LABELS] = None,
+    protocol: Protocol = None,
+    split: Split = None,
     enrol: Annotated[
         str | None, typer.Option(help="Of embeddings: enrol the clips of this split (default: leave one out).")
     ] = None,
@@ -144,5 +141,4 @@ def _show(made: Validation) -> None:
         ]
         header = ("EER", "AUROC", "Cllr (bits)", "same", "different")
         print_table((what, *header), cells, header)
-    for note in made.notes:
-        typer.echo(f"note: {note}", err=True)
+    print_notes(made.notes)

@@ -147,7 +147,7 @@ def measure(blocks: Iterable[np.ndarray], sample_rate: int) -> Traits | None:
         total += float(block.sum(dtype=np.float64))
         zeros += int(np.count_nonzero(block == 0))
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
-        contour.append(_powers(block, frame))
+        contour.append(_energies(block, frame))
         spectrum += _spectrum(block, n_fft)
     energy = float(np.concatenate(contour).sum()) if n_samples else 0.0
     levels_db = _db(np.concatenate(contour) / frame) if n_samples else np.full(1, _db(0.0))
@@ -165,7 +165,13 @@ def measure(blocks: Iterable[np.ndarray], sample_rate: int) -> Traits | None:
     )
 
 
-def _powers(block: np.ndarray, frame: int) -> np.ndarray:
+def frame_powers(wave: np.ndarray, frame: int) -> np.ndarray:
+    """Mean square of each `frame` samples of a wave [T]; a last, partial frame has the mean of what it holds."""
+    starts = np.arange(0, len(wave), frame)
+    return _energies(wave, frame) / np.diff(np.append(starts, len(wave)))
+
+
+def _energies(block: np.ndarray, frame: int) -> np.ndarray:
     """Sum of squares of each level frame; a last, partial frame counts as it is."""
     squares = np.square(block, dtype=np.float64)
     return np.add.reduceat(squares, np.arange(0, len(block), frame)) if len(block) else np.zeros(0)

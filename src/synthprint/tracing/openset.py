@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthprint.calibration.trials import left_out_scores
 from synthprint.errors import GalleryError
 from synthprint.shelves import Backend
 
@@ -177,18 +178,13 @@ def held_out(
     """
     clips = np.arange(len(vectors))
     labels = np.asarray(names, dtype=object)[owners]
-    scores = backend.enrol(vectors, owners)(vectors)  # [S, N]
+    scores = left_out_scores(vectors, owners, backend)  # [S, N]
+    kept = np.flatnonzero(np.isfinite(scores[owners, clips]))  # not those that are alone in their source
+    known = identified(scores[:, kept], owners[kept], labels[kept], "enrolled clips, one left out at a time")
     scores[owners, clips] = -np.inf
     left = clips if len(names) > 1 else clips[:0]
     nobody = np.full(len(left), -1)
     unknown = identified(scores[:, left], nobody, labels[left], "enrolled clips, one source left out at a time")
-    for source in range(len(names)):
-        members = np.flatnonzero(owners == source)
-        for position, clip in enumerate(members if len(members) > 1 else ()):
-            others = np.delete(members, position)
-            scores[source, clip] = backend.enrol(vectors[others], np.zeros(len(others), int))(vectors[[clip]])[0, 0]
-    kept = np.flatnonzero(np.isfinite(scores[owners, clips]))  # not those that are alone in their source
-    known = identified(scores[:, kept], owners[kept], labels[kept], "enrolled clips, one left out at a time")
     return known, unknown
 
 

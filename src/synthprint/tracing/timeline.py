@@ -29,7 +29,6 @@ from synthprint.errors import AudioError
 from synthprint.extraction import NOT_FINITE, embed_wave
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
-from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
 
@@ -182,16 +181,15 @@ def timeline_of_wave(tracer: Tracer, wave: np.ndarray, name: str = "clip", tunin
     changes = change_points(sliding, tuning)
     end_s = len(wave) / SAMPLE_RATE
     edges_s = [0.0, *(change.time_s for change in changes), end_s]
-    segments = []
-    for start_s, stop_s in pairwise(edges_s):
-        part = wave[round(start_s * SAMPLE_RATE) : round(stop_s * SAMPLE_RATE)]
-        vector = embed_wave(tracer.extractor, part, name)[0]
-        segments.append(Segment(start_s, stop_s, tracer.answer(vector, name, stop_s - start_s)))
-    gallery = tracer.gallery
-    scores = backend_of(gallery, tracer.backend).enrol(gallery.vectors, gallery.owners)(sliding.vectors[sliding.heard])
+    spans = list(pairwise(edges_s))
+    parts = [wave[round(start_s * SAMPLE_RATE) : round(stop_s * SAMPLE_RATE)] for start_s, stop_s in spans]
+    vectors = np.stack([embed_wave(tracer.extractor, part, name)[0] for part in parts])
+    traces = tracer.answer_many(vectors, [name] * len(spans), [stop_s - start_s for start_s, stop_s in spans])
+    segments = tuple(Segment(*span, trace) for span, trace in zip(spans, traces, strict=True))
+    scores = tracer.scores(sliding.vectors[sliding.heard])
     centres_s = np.flatnonzero(sliding.heard) * tuning.hop_s + min(tuning.window_s, end_s) / 2
     warnings = tuple(_doubts(tracer.extractor, tuning, end_s))
-    return Timeline(name, end_s, gallery.names, centres_s, scores, changes, tuple(segments), tuning, warnings)
+    return Timeline(name, end_s, tracer.gallery.names, centres_s, scores, changes, segments, tuning, warnings)
 
 
 def embed_sliding(extractor: Extractor, wave: np.ndarray, tuning: Tuning, name: str = "clip") -> Sliding:

@@ -184,6 +184,14 @@ class Tracer:
             warnings=(*short(self.extractor, duration_s), *self.doubts, *_same_recording(*clips[0])),
         )
 
+    def scores(self, vectors: np.ndarray) -> np.ndarray:
+        """The score of every enrolled source, in the order of `gallery.names`: embeddings [T, D] -> [S, T].
+
+        Raises:
+            GalleryError: nothing is enrolled.
+        """
+        return self._scorer(vectors)
+
     @property
     def rule(self) -> Rule | None:
         """The threshold and margin in use, and what they did on development data; None where none is set."""

@@ -82,7 +82,7 @@ def against_enrolled(
 def left_out(vectors: np.ndarray, sources: Sequence[str], backend: Backend) -> Answers:
     """Clips [N, D] against each other: known with the clip itself left out, unknown with its whole source."""
     names, owners = np.unique(np.asarray(sources, dtype=object), return_inverse=True)
-    scores = left_out_scores(vectors, owners, backend)
+    scores = left_out_scores(vectors, owners, backend).astype(np.float64)
     clips = np.arange(len(owners))
     known = np.isfinite(scores[owners, clips])
     without = scores.copy()
