@@ -19,24 +19,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from measure import Keep, changed, equal_errors, rates, shortcuts_baseline, trials
+from measure import Keep, changed, equal_errors, evidence, known_evidence, rates, shortcuts_baseline, trials
 from prepare import HELD_OUT, position
 
-from synthprint import files
+from synthprint import files, shelves
+from synthprint.calibration.fitting import fit
 from synthprint.checkpoint import Checkpoint
 from synthprint.extraction import embed_manifest
 from synthprint.extractors import load_extractor
-from synthprint.tracing.enrolment import Enrolment
+from synthprint.shelves import Backend
+from synthprint.tracing.calibrations import SourceCalibrations, fit_by_clips, fit_comparisons
+from synthprint.tracing.enrolment import Enrolment, backend_of, source_of
 from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
-from synthprint.tracing.openset import EQUAL_ERROR, rule
+from synthprint.tracing.gallery_files import BackendSetting, Clip
+from synthprint.tracing.openset import EQUAL_ERROR, Development, Rule, component_trials, evidence_trials, rule
+from synthprint.tracing.thresholds import COMPONENT_POINT, COMPONENTS
 from synthprint.types import Embeddings, Manifest, Utterance
 
 NEVER_ENROLLED = ("gnuspeech/male", "gnuspeech/female", "gnuspeech/child")
 ENROLLED_CLIPS = 30  # of a source, at most
 ENROLLED_SHARE = 0.5  # of the clips of a source that never trained
 SPLITS = ("dev", "test")
-BACKENDS = ("centroid", "knn", "cosine")
+DEV = "development clips of sources never met in training"
+ALIASES = {"larynx-glowtts+hifigan@rhasspy": ["larynx-glowtts+hifigan@opentts"]}  # one system on two pages
 
 
 def is_enrolled(u: Utterance) -> bool:
@@ -61,13 +66,15 @@ def build_gallery(folder: Path, manifest: Manifest, embeddings: Embeddings) -> G
     gallery = Gallery.create(folder, embeddings.extractor)
     chosen = [u for u in manifest if u.id in enrolled_ids(manifest) & set(embeddings.ids)]
     clips = [Clip(u.id, u.source, files.sha256(manifest.audio_path(u)), u.duration_s) for u in chosen]
-    sources = {u.source: Source(u.family, u.extra.get("kind")) for u in chosen}
+    sources = {u.source: source_of(u) for u in chosen}
     Enrolment(embeddings.select([u.id for u in chosen]), clips, sources, {}).into(gallery, force=True)
+    for source, others in ALIASES.items():
+        gallery.declare_aliases(source, others)
     return gallery
 
 
 def identify(gallery: Gallery, manifest: Manifest, embeddings: Embeddings, default: str) -> dict[str, Any]:
-    """Set the threshold of each backend on development clips, and measure it on both splits."""
+    """Set threshold and calibrations of each backend on development clips, and measure them on both splits."""
     enrolled = {clip.id for clip in gallery.clips}
     there = set(embeddings.ids) - enrolled
     part = {
@@ -81,20 +88,54 @@ def identify(gallery: Gallery, manifest: Manifest, embeddings: Embeddings, defau
         "trained sources known": lambda u: bool(u.source_seen),
         "never-met sources known": lambda u: not u.source_seen,
     }
+    never_met = {split: clips_of(embeddings, manifest, split) for split in SPLITS}
     found: dict[str, Any] = {}
-    for backend in BACKENDS:
-        known = trials(gallery, backend, embeddings, [u for u in part["dev"] if u.source in gallery.names], False)
-        unknown = trials(gallery, backend, embeddings, [u for u in part["dev"] if not u.source_seen], True)
+    for name in shelves.names("backends"):
+        backend = backend_of(gallery, name)
+        known = trials(gallery, name, embeddings, [u for u in part["dev"] if is_known(gallery, u)], False)
+        unknown = trials(gallery, name, embeddings, [u for u in part["dev"] if not u.source_seen], True)
         chosen = rule(known, unknown, EQUAL_ERROR, len(gallery.names))
-        gallery.set_backends({backend: BackendSetting(rule=chosen)}, default=default)
-        found[backend] = {"rule": asdict(chosen)}
+        calibrations = SourceCalibrations(
+            fit_by_clips(*never_met["dev"], backend, name, DEV),
+            fit(evidence_trials(known, unknown, name, embeddings.extractor)),
+        )
+        components = component_rules(gallery, backend, manifest, never_met["dev"])
+        gallery.set_backends({name: BackendSetting({}, chosen, calibrations, components)}, default=default)
+        found[name] = {"rule": asdict(chosen)}
         for split, clips in part.items():
-            unknown = trials(gallery, backend, embeddings, [u for u in clips if not u.source_seen], True)
+            unknown = trials(gallery, name, embeddings, [u for u in clips if not u.source_seen], True)
             for role, keep in roles.items():
-                met = [u for u in clips if keep(u) and u.source in gallery.names]
-                known = trials(gallery, backend, embeddings, met, False)
-                found[backend][f"{split}, {role}"] = rates(known, unknown, chosen.threshold)
+                met = [u for u in clips if keep(u) and is_known(gallery, u)]
+                known = trials(gallery, name, embeddings, met, False)
+                found[name][f"{split}, {role}"] = rates(known, unknown, chosen.threshold) | {
+                    "evidence": known_evidence(calibrations.known, known, unknown) if calibrations.known else None
+                }
     return found
+
+
+def is_known(gallery: Gallery, u: Utterance) -> bool:
+    """Whether an utterance's source is enrolled."""
+    return gallery.identity(u.source) in gallery.names
+
+
+def clips_of(embeddings: Embeddings, manifest: Manifest, split: str) -> tuple[Embeddings, list[str]]:
+    """The clips of a split whose sources training never met, and these."""
+    there = set(embeddings.ids)
+    chosen = [u for u in manifest if u.split == split and not u.source_seen and u.id in there]
+    return embeddings.select([u.id for u in chosen]), [u.source for u in chosen]
+
+
+def component_rules(
+    gallery: Gallery, backend: Backend, manifest: Manifest, clips: tuple[Embeddings, list[str]]
+) -> dict[str, Rule]:
+    """When the family and the vocoder are named, on development clips whose source is left out."""
+    parts = (backend, gallery.vectors, gallery.owners, gallery.names)
+    rules = {}
+    for component in COMPONENTS:
+        values = {u.source: value for u in manifest if (value := getattr(source_of(u), component))}
+        test = Development(clips[0].vectors, [gallery.identity(source) for source in clips[1]], DEV)
+        rules[component] = rule(*component_trials(*parts, values, test), COMPONENT_POINT, len(values))
+    return rules
 
 
 def main() -> None:
@@ -116,6 +157,8 @@ def main() -> None:
     embeddings, failures = embed_manifest(extractor, manifest)
 
     gallery = build_gallery(arguments.out / "gallery", manifest, embeddings)
+    comparisons = fit_comparisons(*clips_of(embeddings, manifest, "dev"), DEV)
+    comparisons.save(arguments.out)
     measurements = {
         "extractor": checkpoint.digest,
         "held_out": HELD_OUT,
@@ -125,6 +168,12 @@ def main() -> None:
             split: equal_errors(changed(extractor, manifest.split(split)), utterances, split) for split in SPLITS
         },
         "identification": identify(gallery, manifest, embeddings, arguments.backend),
+        "evidence": evidence(
+            comparisons,
+            gallery.setting(arguments.backend).calibrations or SourceCalibrations(),
+            backend_of(gallery, arguments.backend),
+            *clips_of(embeddings, manifest, "test"),
+        ),
         "shortcuts": {split: shortcuts_baseline(manifest.split(split), embeddings) for split in SPLITS},
         "gallery": {
             "sources": len(gallery.names),

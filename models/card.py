@@ -56,6 +56,18 @@ met; so are the known ones in the rows that say so, enrolled with half of their 
 
 {identification}
 
+### Likelihood ratios
+Fitted on clips of the development sources never met in training, tested on those of the test sources never met, every
+source counting alike (`docs/validation.md`). Cllr is the cost of the LRs in bits: 1 says nothing, 0 is perfect; *of
+which calibration* is what a better map from scores to LRs would save. *Misleading*: of pairs from one source, those
+with an LR below 1; of pairs from two, those above 1, and above 10.
+
+{evidence}
+
+Is the source enrolled at all? The LR of the best score over the whole gallery, the same way:
+
+{known_evidence}
+
 ### Against trivial features
 The source of clips of never-met neural systems, guessed by one and the same classifier (extremely randomised trees, 5
 folds, balanced accuracy): from format, level, duration, silence and bandwidth alone, and from the embeddings.
@@ -71,7 +83,8 @@ resampler), these figures cannot tell from the system itself.
 - Sources under two names: the open and the neural corpus both hold flite, festival, espeak and Pico voices.
 - Human speech is enrolled from {human} clips of few speakers and pages. "human" is a source like another, and no
   verdict that a clip is genuine.
-- The neural clips are at most 3.2 s long and most are English. A score is no likelihood ratio.
+- The neural clips are at most 3.2 s long and most are English. LRs hold for clips like those of the development
+  sources, and no LR is stronger than their number supports.
 - Clips shorter than a window are repeated to fill it; the answer warns of that.
 """
 
@@ -111,6 +124,14 @@ def render() -> str:
         eer=_eer(found["eer"]),
         changed=_eer(found["eer_changed"]),
         identification=_identification(found["identification"]),
+        evidence=_evidence(found["evidence"]),
+        known_evidence=_evidence(
+            {
+                role: one["evidence"]
+                for role, one in found["identification"][backend].items()
+                if role.startswith("test") and one["evidence"]
+            }
+        ),
         shortcuts=_shortcuts(found["shortcuts"]),
         human=found["gallery"]["human_clips"],
     )
@@ -140,6 +161,21 @@ def _identification(found: dict[str, Any]) -> str:
                 rows.append(f"| {backend} | {role} | {' | '.join(map(percent, rates))} | {sizes} |")
     header = (
         "| backend | clips | named rightly | rejected wrongly | accepted wrongly | known / unknown clips of sources |"
+    )
+    return table(header, rows)
+
+
+def _evidence(found: dict[str, Any]) -> str:
+    rows = []
+    for name, one in found.items():
+        loss = one["cllr"] - one["cllr_min"]
+        cells = (f"{one['sources']}", f"{one['cllr']:.2f}", f"{loss:.2f}", percent(one["misleading_targets"]))
+        above = f"{percent(one['misleading_nontargets'])}, {percent(one['nontargets_above_10'])}"
+        bounds = f"{one['lower']:.2f} … {one['upper']:.2f} ({one['fitted_on_sources']} sources)"
+        rows.append(f"| {name} | {' | '.join(cells)} | {above} | {bounds} |")
+    header = (
+        "| trials | test sources | Cllr | of which calibration | misleading: one source | two sources "
+        "| log10 LR supported |"
     )
     return table(header, rows)
 

@@ -10,15 +10,21 @@ import numpy as np
 
 from synthprint import audio
 from synthprint.augmentation import Augmentation
+from synthprint.backends.centroid import Centroid
+from synthprint.calibration.calibration import Calibration
+from synthprint.calibration.fitting import CrossFitted
+from synthprint.calibration.trials import SourceTrials, clip_against_source, clip_pairs, set_against_set
 from synthprint.errors import AudioError
 from synthprint.extraction import embed
 from synthprint.extractors import Extractor
 from synthprint.linting.inspection import inspect_all
 from synthprint.linting.shortcuts import guess, measure_shortcuts
 from synthprint.scoring import all_pairs_eer
+from synthprint.shelves import Backend
+from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibrations
 from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.openset import EQUAL_ERROR, Identified, identified, rule
+from synthprint.tracing.openset import EQUAL_ERROR, Identified, evidence_trials, identified, rule
 from synthprint.types import Embeddings, Manifest, Utterance
 
 # A channel that differs from clip to clip, harsher than in training.
@@ -76,10 +82,10 @@ def trials(
     scorer = backend_of(gallery, backend).enrol(gallery.vectors, gallery.owners)
     scores = scorer(embeddings.select([u.id for u in utterances]).vectors).copy()  # [S, T]
     row = {name: i for i, name in enumerate(gallery.names)}
-    truth = np.array([row.get(u.source, -1) for u in utterances])
+    truth = np.array([row.get(gallery.identity(u.source), -1) for u in utterances])
     if unknown:
         inside = np.flatnonzero(truth >= 0)
-        scores[truth[inside], inside] = -1.0
+        scores[truth[inside], inside] = -np.inf
         truth = np.full(len(truth), -1)
     return identified(scores, truth, [u.source for u in utterances], "held-out clips")
 
@@ -94,6 +100,44 @@ def rates(known: Identified, unknown: Identified, threshold: float) -> dict[str,
         "known_clips": len(known.best), "known_sources": known.count.sources,
         "unknown_clips": len(unknown.best), "unknown_sources": unknown.count.sources,
     }  # fmt: skip
+
+
+def evidence(
+    fitted: ComparisonCalibrations, sources: SourceCalibrations, backend: Backend, clips: Embeddings, owners: list[str]
+) -> dict[str, Any]:
+    """How good LRs are on clips of sources that they were not fitted on, every source counting alike.
+
+    Args:
+        fitted, sources: calibrations of comparisons, and of a gallery's backend.
+        clips: their sources are `owners`.
+    """
+    vectors = clips.vectors
+    tested: dict[str, tuple[SourceTrials, Calibration | None]] = {
+        "clip against clip": (clip_pairs(vectors, owners), fitted.of(1, 1)),
+        "3 clips against 3": (set_against_set(vectors, owners, (3, 3), Centroid(), "centroid"), fitted.of(3, 3)),
+    }
+    for n in (1, 3, 5):
+        tested[f"clip against a source enrolled with {n}"] = (
+            clip_against_source(vectors, owners, n, backend, ""), sources.of(n)
+        )  # fmt: skip
+    return {name: _evidence(made, calibration) for name, (made, calibration) in tested.items() if calibration}
+
+
+def _evidence(made: SourceTrials, calibration: Calibration) -> dict[str, Any]:
+    log10_lr, weights = calibration.apply(made.scores), made.weights("sources").each
+    quality = CrossFitted(made, np.arange(len(made)), log10_lr, calibration.clipped(made.scores), 0).quality("sources")
+    return {
+        "cllr": quality.cllr, "cllr_min": quality.cllr_min, "eer": quality.eer, "sources": made.n_sources,
+        "lower": calibration.lower, "upper": calibration.upper, "fitted_on_sources": calibration.population.sources,
+        "misleading_targets": float(weights[made.target & (log10_lr < 0)].sum()),
+        "misleading_nontargets": float(weights[~made.target & (log10_lr > 0)].sum()),
+        "nontargets_above_10": float(weights[~made.target & (log10_lr > 1)].sum()),
+    }  # fmt: skip
+
+
+def known_evidence(calibration: Calibration, known: Identified, unknown: Identified) -> dict[str, Any]:
+    """The same of the best score: is the clip's source among the enrolled?"""
+    return _evidence(evidence_trials(known, unknown, "", ""), calibration)
 
 
 def shortcuts_baseline(manifest: Manifest, embeddings: Embeddings) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from conftest import tone
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
 from synthprint.cli import app
-from synthprint.errors import EmbeddingsError, GalleryError, ManifestError
+from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError, ManifestError
 from synthprint.types import Manifest
 
 
@@ -217,9 +217,53 @@ def test_backends_can_be_chosen(cli: Synthprint, gallery: Path, tiny_corpus: Man
 def test_compare(cli: Synthprint, tiny_corpus: Manifest) -> None:
     a, b = clip(tiny_corpus, 0, 0), clip(tiny_corpus, 3, 0)
     found = cli.json("compare", a, b, "--model", cli.model)
-    assert (found["a"], found["b"]) == (str(a), str(b))
+    assert (found["a"], found["b"], found["lr"]) == ([str(a)], [str(b)], None)
     text = cli.run("compare", a, b, "--model", cli.model).stdout
     assert text.startswith(f"cosine similarity {found['score']:.3f}")
+
+
+def test_a_calibrated_model_compares_with_evidence(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(cli.model, tmp_path / "model"))
+    data = tiny_corpus.root / "manifest.csv"
+    text = cli.run("calibrate", model, "--data", data, "--split", "train").stdout
+    assert "1 and 1" in text
+    assert f"{model / 'calibrations.json'} written" in text
+    a, b = clip(tiny_corpus, 0, 0), tiny_corpus.root / "source-3"
+    found = cli.json("compare", a, b, "--model", model)
+    assert (len(found["a"]), len(found["b"])) == (1, 8)
+    calibration = found["calibration"]
+    assert calibration["lower"] <= found["lr"]["log10_lr"] <= calibration["upper"]
+    assert calibration["population"]["extractor"] == json.loads((model / "calibrations.json").read_text())["extractor"]
+    assert calibration["population"]["compared"].startswith("1 clip against ")
+    text = cli.run("compare", a, b, "--model", model).stdout
+    assert text.startswith(found["statement"][0].upper() + found["statement"][1:])
+    with pytest.raises(CheckpointError, match="no checkpoint's folder"):
+        cli.run("calibrate", tmp_path / "nosuch", "--data", data)
+
+
+def test_a_clip_that_cannot_be_compared_is_left_out(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    shutil.copy(clip(tiny_corpus, 0, 0), tmp_path / "a" / "good.wav")
+    (tmp_path / "a" / "bad.wav").write_bytes(b"RIFF")
+    result = cli.run("compare", tmp_path / "a", clip(tiny_corpus, 1, 0), "--model", cli.model, status=1)
+    assert "1 clip against 1 clip" in result.stdout
+    assert "left out: " in result.stderr
+    assert "bad.wav" in result.stderr
+
+
+def test_aliases_are_declared_and_taken_back(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
+    clip_path = clip(tiny_corpus, 1, 0)
+    cli.run("enrol", own, "source-1@page", clip(tiny_corpus, 1, 7), "--model", cli.model)
+    text = cli.run("gallery", "alias", own, "source-1", "source-1@page").stdout
+    assert text == "'source-1' is also known as 'source-1@page'\n"
+    (row,) = cli.trace(clip_path, "-g", own)
+    named = {c["source"]: c["aliases"] for c in row["candidates"]}
+    assert named["source-1"] == ["source-1@page"]
+    assert "source-1@page" not in named
+    listed = {entry["source"]: entry["alias of"] for entry in cli.json("gallery", "list", own)}
+    assert listed["source-1@page"] == "source-1"
+    cli.run("gallery", "unalias", own, "source-1@page")
+    assert all(entry["alias of"] is None for entry in cli.json("gallery", "list", own))
 
 
 def test_enrolling_makes_a_gallery_that_traces(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
@@ -231,8 +275,8 @@ def test_enrolling_makes_a_gallery_that_traces(cli: Synthprint, tiny_corpus: Man
     assert (row["source"], row["family"], row["unknown"], row["threshold"]) == ("one", "f", False, None)
     assert any("no threshold" in warning for warning in row["warnings"])
     assert cli.json("gallery", "list", mine) == [
-        {"source": "one", "family": "f", "kind": None, "clips": 1},
-        {"source": "three", "family": None, "kind": None, "clips": 8},
+        {"source": "one", "family": "f", "kind": None, "vocoder": None, "clips": 1, "alias of": None},
+        {"source": "three", "family": None, "kind": None, "vocoder": None, "clips": 8, "alias of": None},
     ]
 
 

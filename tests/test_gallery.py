@@ -71,6 +71,47 @@ def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery: Gallery) ->
         assert [clip.duration_s for clip in opened.clips] == [1.5] * 3
 
 
+def test_aliases_are_one_source_with_several_names(gallery: Gallery) -> None:
+    put(gallery, "bark@hub", "d")
+    put(gallery, "bark@page", "e", "f")
+    gallery.declare_aliases("bark@page", ["bark@hub"])
+    gallery.declare_aliases("bark", ["bark@hub"])  # with its own alias, or rather: with what it stands for
+    for opened in (gallery, Gallery.load(gallery.folder)):
+        assert opened.names == ("bark", "vits")
+        assert {name: source for name, (source, _) in content_of(opened).items()} == {
+            "a.wav": "bark", "b.wav": "bark", "c.wav": "vits", "d.wav": "bark", "e.wav": "bark", "f.wav": "bark",
+        }  # fmt: skip
+        assert opened.aliases_of("bark") == ("bark@hub", "bark@page")
+        assert (opened.identity("bark@hub"), opened.identity("vits")) == ("bark", "vits")
+        assert opened.clip_counts() == {"bark": 2, "bark@hub": 1, "bark@page": 2, "vits": 1}
+        assert [clip.id for clip in opened.clips_of("bark@page")] == ["e.wav", "f.wav"]
+    gallery.separate(["bark@hub"])
+    assert gallery.names == ("bark", "bark@hub", "vits")
+
+
+def test_a_name_that_is_taken_out_leaves_its_aliases(gallery: Gallery) -> None:
+    put(gallery, "bark@hub", "d")
+    put(gallery, "bark@page", "e")
+    gallery.declare_aliases("bark", ["bark@hub", "bark@page"])
+    gallery.remove("bark")
+    assert gallery.names == ("bark@hub", "vits")
+    assert gallery.aliases_of("bark@hub") == ("bark@page",)
+    gallery.remove("bark@page")
+    assert Gallery.load(gallery.folder).index.aliases == {}
+
+
+def test_what_is_no_alias_is_refused(gallery: Gallery) -> None:
+    put(gallery, "bark@hub", "d", family="bark")
+    with pytest.raises(GalleryError, match="of another family \\(bark and vits\\)"):
+        gallery.declare_aliases("vits", ["bark@hub"])
+    with pytest.raises(GalleryError, match="it is that source"):
+        gallery.declare_aliases("bark", ["bark"])
+    with pytest.raises(GalleryError, match="'brak' is not enrolled; the nearest names are: bark"):
+        gallery.declare_aliases("bark", ["brak"])
+    with pytest.raises(GalleryError, match="'vits' is no alias"):
+        gallery.separate(["vits"])
+
+
 def test_enrolling_only_adds_files(gallery: Gallery) -> None:
     def segments() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (gallery.folder / "segments").iterdir()}
@@ -347,7 +388,13 @@ def swap_segments(index: dict[str, object]) -> None:
         (lambda index: index.update(more=1), "more"),
         (lambda index: index.update(sources=[]), "damaged"),
         (lambda index: index["sources"].pop("bark"), "do not fit together"),
-        (lambda index: index["sources"].update(xtts={}), "do not fit together"),
+        (lambda index: index["sources"].update(xtts={"family": None, "kind": None}), "do not fit together"),
+        (lambda index: index.update(aliases={"bark": "xtts"}), "do not fit together"),
+        (lambda index: index.update(aliases={"bark": "vits", "vits": "bark"}), "do not fit together"),
+        (
+            lambda index: index.update(backends={"knn": {"options": {}, "rule": None, "calibrations": {"by": 1}}}),
+            "by_c",
+        ),
         (lambda index: index["sources"]["bark"].update(family="\x1b[2J"), "printable"),
         (lambda index: index["segments"][0].update(number="../../x"), "not the number of a segment"),
         (lambda index: index["segments"][0].update(clips=7), "do not list the same clips"),
@@ -411,8 +458,9 @@ def test_an_index_writes_what_it_reads(tmp_path: Path) -> None:
         EXTRACTOR,
         backend="knn",
         backends={"knn": BackendSetting({"k": 3}, RULE), "cosine": BackendSetting()},
-        sources={"bark": Source("bark", "tts", {"version": "1"})},
+        sources={"bark": Source("bark", "tts", "encodec"), "b2": Source()},
         removed={"vits": 4},
+        aliases={"b2": "bark"},
     )
     index.write(tmp_path)
     assert Index.read(tmp_path) == index

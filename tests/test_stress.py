@@ -28,8 +28,9 @@ from synthprint.scoring import all_pairs_eer
 from synthprint.stressing.experiment import Stressed, limits_of, stress
 from synthprint.stressing.making import CONDITIONS, Maker
 from synthprint.stressing.measuring import Measured
-from synthprint.tracing.enrolment import from_manifest, set_threshold
+from synthprint.tracing.enrolment import from_manifest
 from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.thresholds import set_threshold
 from synthprint.types import Embeddings, Manifest
 
 

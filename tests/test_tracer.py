@@ -13,14 +13,27 @@ import soundfile
 
 from synthprint import shelves
 from synthprint.audio import SAMPLE_RATE
+from synthprint.calibration.calibration import Calibration, Evidence, Population, Quality
+from synthprint.calibration.maps import Line
 from synthprint.checkpoint import Checkpoint
-from synthprint.errors import AudioError, CheckpointError, EmbeddingsError, GalleryError, ManifestError, ShelfError
+from synthprint.conditions import Conditions, Limits
+from synthprint.errors import (
+    AudioError,
+    CalibrationError,
+    CheckpointError,
+    EmbeddingsError,
+    GalleryError,
+    ManifestError,
+    ShelfError,
+)
 from synthprint.extractors import load_extractor
-from synthprint.tracing.enrolment import at_most, clips_in, development_of, from_manifest, opened, set_threshold
+from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibrations
+from synthprint.tracing.enrolment import at_most, clips_in, from_manifest, opened
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
 from synthprint.tracing.openset import DEFAULT_MARGIN, OperatingPoint, Rule, TrialCount
 from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
+from synthprint.tracing.thresholds import development_of, set_threshold
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Failure, Trace
 from synthprint.types import Embeddings, Manifest, Utterance
@@ -28,7 +41,25 @@ from synthprint.vectors import unit
 
 EXTRACTOR = "e" * 64
 COUNT = TrialCount(9, 3, "dev")
+STATE = Conditions(3.0, 8000.0, -3.0, 0.0, 40.0, 0.1, 0.0, False)
 RULE = Rule(0.6, 0.1, "equal error", 0.1, 0.1, 0.9, 0.2, 0.01, COUNT, COUNT, 4)
+
+
+def calibration(slope: float, intercept: float, lower: float = -2.0, upper: float = 1.5) -> Calibration:
+    """A line, within bounds."""
+    population = Population(90, 810, 100, 12, "the dev split", "clip against a source", "centroid", EXTRACTOR)
+    return Calibration(
+        "logistic",
+        Line(slope, intercept),
+        lower,
+        upper,
+        "sources",
+        population,
+        Quality(0.3, 0.25, 0.1, 5, 90, 810, 0, 0),
+    )
+
+
+CALIBRATIONS = SourceCalibrations({1: calibration(10, -7), 3: calibration(10, -6)}, calibration(5, -3))
 
 
 class Directions:
@@ -47,7 +78,7 @@ def directions(folder: Path, rule: Rule | None = RULE) -> Tracer:
     clips = [Clip(f"{name}.wav", name) for name in sources]
     gallery.enrol(Embeddings(tuple(sources), np.eye(4), EXTRACTOR), clips, sources)
     if rule:
-        gallery.set_backends({"centroid": BackendSetting({}, rule)})
+        gallery.set_backends({"centroid": BackendSetting({}, rule, CALIBRATIONS)})
     return Tracer(Directions(), gallery)
 
 
@@ -57,7 +88,7 @@ def towards(**parts: float) -> np.ndarray:
 
 
 def test_a_clear_answer(tmp_path: Path) -> None:
-    trace = directions(tmp_path).answer(towards(b=0.8, a1=0.6), "x.wav", 3.0)
+    trace = directions(tmp_path).answer(towards(b=0.8, a1=0.6), "x.wav", STATE)
     assert (trace.source, trace.unknown, trace.family, trace.ambiguous) == ("b", False, "b", False)
     assert [(c.source, c.family) for c in trace.candidates] == [
         ("b", "b"),
@@ -69,6 +100,72 @@ def test_a_clear_answer(tmp_path: Path) -> None:
     assert [(n.source, n.id) for n in trace.nearest] == [("b", "b.wav"), ("a1", "a1.wav"), ("a2", "a2.wav")]
     assert (trace.threshold, trace.enrolled, trace.duration_s, trace.warnings) == (0.6, 4, 3.0, ())
     assert trace.verdict() == "b: one of the 4 enrolled sources (score 0.80, threshold 0.60)"
+
+
+def test_evidence_goes_with_the_answer(tmp_path: Path) -> None:
+    """Of each candidate, by its number of clips; of the unknown; in words; and never beyond the bounds."""
+    tracer = directions(tmp_path)
+    more = Embeddings(("b2", "b3", "b4"), np.eye(4)[[2, 2, 2]], EXTRACTOR)
+    tracer.gallery.enrol(more, [Clip(f"{key}.wav", "b") for key in more.ids], {})
+    trace = tracer.answer(towards(b=0.8, a1=0.6), "x.wav")
+    assert [c.lr for c in trace.candidates] == [
+        Evidence(1.5, 1),  # 10 x 0.8 - 6 = 2, with four clips
+        Evidence(pytest.approx(-1.0), 0),
+        Evidence(-2.0, -1),
+        Evidence(-2.0, -1),
+    ]
+    assert trace.unknown_lr == Evidence(pytest.approx(-1.0), 0)
+    best, unknown = trace.statements
+    assert best.startswith("31 times more probable with b than with another source (the most that 12 ")
+    assert unknown.startswith("10 times more probable with one of the 4 enrolled ones than with a source that is not ")
+    assert trace.calibrated_on == "100 clips of 12 sources (the dev split); Cllr 0.30 on sources held out"
+
+
+def test_a_clip_that_may_be_human_speech_is_said_to_be(tmp_path: Path) -> None:
+    tracer = directions(tmp_path)
+    assert not any("may be human" in warning for warning in tracer.answer(towards(human=1), "x.wav").warnings)
+    for vector in (towards(b=0.72, human=0.72), towards(a1=0.6, human=0.75, b=0.3)):
+        tracer.gallery.set_backends({"centroid": BackendSetting({}, replace(RULE, threshold=0.99), CALIBRATIONS)})
+        assert any("may be human speech: human" in warning for warning in tracer.answer(vector, "x.wav").warnings)
+
+
+def test_aliases_answer_as_one(tmp_path: Path) -> None:
+    tracer = directions(tmp_path)
+    tracer.gallery.declare_aliases("a1", ["a2"])
+    tracer = Tracer(tracer.extractor, tracer.gallery)
+    trace = tracer.answer(towards(a1=0.7, a2=0.7), "x.wav")
+    assert (trace.source, trace.rivals, trace.enrolled) == ("a1", (), 3)
+    assert trace.candidates[0].aliases == ("a2",)
+    assert trace.score == pytest.approx(1.0)
+    assert trace.verdict().endswith("; also known as a2")
+
+
+def test_components_are_named_where_the_source_is_not(tmp_path: Path) -> None:
+    """By the best source of each value, above its own threshold; a tie of values is no answer."""
+    gallery = Gallery.create(tmp_path / "gallery", EXTRACTOR)
+    vocoders = {"a1": "hifigan", "a2": "hifigan", "b": "vocos", "human": None}
+    sources = {name: Source(name[0], vocoder=vocoder) for name, vocoder in vocoders.items()}
+    clips = [Clip(f"{name}.wav", name) for name in sources]
+    gallery.enrol(Embeddings(tuple(sources), np.eye(4), EXTRACTOR), clips, sources)
+    rules = {name: replace(RULE, threshold=0.5) for name in ("family", "vocoder")}
+    gallery.set_backends({"centroid": BackendSetting({}, replace(RULE, threshold=0.99), CALIBRATIONS, rules)})
+    tracer = Tracer(Directions(), Gallery.load(gallery.folder))
+    trace = tracer.answer(towards(a1=0.7, a2=0.68, b=0.1), "x.wav")
+    assert {name: found.value for name, found in trace.components.items()} == {"family": "a", "vocoder": "hifigan"}
+    assert trace.component_sentence() == "its maker resembles those of family a and vocoder hifigan"
+    assert tracer.answer(towards(a1=0.7, b=0.68), "x.wav").components["vocoder"].value is None
+    assert tracer.answer(towards(human=1), "x.wav").components["vocoder"].value is None
+    assert tracer.answer(towards(human=1), "x.wav").component_sentence() is None
+
+
+def test_a_clip_beyond_the_limits_is_said_to_be(tmp_path: Path) -> None:
+    tracer = directions(tmp_path)
+    tracer.limits = Limits(min_duration_s=4.0)
+    trace = tracer.answer(towards(b=0.8, a1=0.6), "x.wav", STATE)
+    assert len(trace.outside) == 1
+    assert "lasts 3 s" in trace.outside[0]
+    assert trace.warnings == trace.outside
+    assert trace.conditions == STATE
 
 
 def test_below_the_threshold_it_is_unknown(tmp_path: Path) -> None:
@@ -151,8 +248,8 @@ def test_many_embeddings_are_answered_as_each_alone(tmp_path: Path, backend: str
     tracer = Tracer(Directions(), gallery, backend, nearest=7)
     test = np.concatenate([enrolled[:3], rng.standard_normal((30, 50)).astype(np.float32)])
     paths = [f"{i}.wav" for i in range(len(test))]
-    answers = tracer.answer_many(test, paths, [2.0] * len(test))
-    assert answers == [tracer.answer(vector, path, 2.0) for vector, path in zip(test, paths, strict=True)]
+    answers = tracer.answer_many(test, paths, [STATE] * len(test))
+    assert answers == [tracer.answer(vector, path, STATE) for vector, path in zip(test, paths, strict=True)]
     cosines = unit(test).astype(np.float64) @ unit(enrolled).astype(np.float64).T
     for answer, similar in zip(answers, cosines, strict=True):
         expected = np.argsort(-similar, kind="stable")[:7]
@@ -175,7 +272,14 @@ def test_embeddings_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_a_trace_is_json(tmp_path: Path) -> None:
     fields = json.loads(json.dumps(directions(tmp_path).answer(towards(b=0.8, a1=0.6), "x.wav").to_dict()))
     assert list(fields)[:5] == ["path", "source", "unknown", "family", "ambiguous"]
-    assert fields["candidates"][0] == {"source": "b", "family": "b", "kind": None, "score": pytest.approx(0.8)}
+    assert fields["candidates"][0] == {
+        "source": "b",
+        "family": "b",
+        "kind": None,
+        "score": pytest.approx(0.8),
+        "aliases": [],
+        "lr": {"log10_lr": pytest.approx(1.0), "at_bound": 0},
+    }
     assert fields["nearest"][0] == {"source": "b", "id": "b.wav", "score": pytest.approx(0.8)}
 
 
@@ -198,7 +302,7 @@ def test_a_gallery_does_not_choose_what_is_imported(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="not one of synthprint's"):
         Tracer(Directions(), gallery)
     assert not (tmp_path / "x").exists()
-    with pytest.raises(ShelfError, match="there are: centroid, cosine, knn"):
+    with pytest.raises(ShelfError, match="there are: centroid, cosine"):
         Tracer(Directions(), gallery, "nearest").answer(towards(b=1), "x.wav")
 
 
@@ -332,7 +436,64 @@ def test_two_clips_are_compared(tracer: Tracer, tiny_corpus: Manifest) -> None:
     assert comparison.score == pytest.approx(float(tracer.embed(a) @ tracer.embed(b)), abs=1e-6)
     assert tracer.compare(b, a).score == pytest.approx(comparison.score, abs=1e-6)
     assert tracer.compare(a, a).score == pytest.approx(1.0)
-    assert comparison.to_dict()["a"] == str(a)
+    assert comparison.to_dict()["a"] == (str(a),)
+    assert comparison.lr is None
+    assert "no likelihood ratio" in comparison.warnings[-1]
+
+
+def test_sets_of_clips_are_compared_by_their_mean_direction(tracer: Tracer, tiny_corpus: Manifest) -> None:
+    """With the calibration of the largest sets that are no larger than these."""
+    sizes = {
+        (1, 1): calibration(0, 0.1),
+        (1, 2): calibration(0, 0.2),
+        (2, 2): calibration(3, -1),
+        (3, 5): calibration(9, 9),
+    }
+    tracer.calibrations = ComparisonCalibrations(tracer.extractor.digest, sizes)
+    a, b = ([tiny_corpus.audio_path(u) for u in tiny_corpus.utterances[start : start + 3]] for start in (0, 8))
+    found = tracer.compare(a, b)
+    directions = [
+        unit(np.stack([tracer.embed(path) for path in side])).mean(axis=0, dtype=np.float64) for side in (a, b)
+    ]
+    expected = float(np.dot(*(d / np.linalg.norm(d) for d in directions)))
+    assert found.score == pytest.approx(expected, abs=1e-6)
+    assert found.lr == Evidence(pytest.approx(min(3 * expected - 1, 1.5), abs=1e-5), int(3 * expected - 1 > 1.5))
+    assert found.calibration is sizes[2, 2]
+    assert tracer.compare(a[0], b).lr == Evidence(0.2, 0)
+    assert tracer.compare(a, b[0]).lr == Evidence(0.2, 0)
+    assert found.strength in ("no", "weak", "moderate")
+    assert "times more probable with" in str(found.statement)
+
+
+def test_a_set_may_hold_clips_that_are_no_audio(tracer: Tracer, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    good, bad = tiny_corpus.audio_path(tiny_corpus.utterances[0]), tmp_path / "missing.wav"
+    found = tracer.compare([good, bad], good)
+    assert found.failures == {str(bad): "no such file"}
+    assert found.a == (str(good),)
+    assert any("is in both sets" in warning for warning in found.warnings)
+    with pytest.raises(AudioError, match="no such file"):
+        tracer.compare(bad, good)
+    with pytest.raises(EmbeddingsError, match="none of 2 clips is usable"):
+        tracer.compare([bad, tmp_path / "other.wav"], good)
+
+
+def test_calibrations_of_comparisons_are_kept_with_the_model(tmp_path: Path) -> None:
+    fitted = ComparisonCalibrations(EXTRACTOR, {(1, 1): calibration(2, 0), (1, 3): calibration(4, 1)})
+    fitted.save(tmp_path)
+    assert ComparisonCalibrations.load(tmp_path, EXTRACTOR) == fitted
+    assert ComparisonCalibrations.load(tmp_path, "f" * 64) is None
+    assert ComparisonCalibrations.load(tmp_path / "nowhere", EXTRACTOR) is None
+    path = tmp_path / "calibrations.json"
+    whole = json.loads(path.read_text())
+    for damaged in (
+        {**whole, "format": "9"},
+        {**whole, "calibrations": [{"clips": [1]}]},
+        {"format": whole["format"]},
+        [],
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(CalibrationError, match="synthprint calibrate"):
+            ComparisonCalibrations.load(tmp_path, EXTRACTOR)
 
 
 def test_folders_are_walked_for_audio(tmp_path: Path) -> None:
@@ -361,7 +522,7 @@ def test_a_new_gallery_appears_only_when_it_is_done(tmp_path: Path) -> None:
 def test_thresholds_come_from_development_data(tracer: Tracer, tiny_corpus: Manifest) -> None:
     development = development_of(tracer.extractor, tracer.gallery, tiny_corpus)
     rules = set_threshold(tracer.gallery, development, default="knn")
-    assert set(rules) == {"centroid", "cosine", "knn"}
+    assert set(rules) == set(shelves.names("backends"))
     rule = rules["centroid"]
     # 15 dev clips of the five enrolled sources, 8 of the sixth; the 25 enrolled ones are left out.
     assert (rule.known.clips, rule.known.sources, rule.unknown.clips, rule.unknown.sources) == (15, 5, 8, 1)

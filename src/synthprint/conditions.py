@@ -6,20 +6,24 @@ than LONGEST_S the spectral figures are those of its middle. How good each estim
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthprint import audio
+from synthprint import audio, files
 from synthprint.audio import SAMPLE_RATE, AudioInfo
 from synthprint.errors import AudioError, CheckpointError
 from synthprint.linting.inspection import FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers, measure
 
 FRAME, HOP = 512, 256  # samples
 LONGEST_S = 600.0
+LIMITS = "limits.json"  # in a checkpoint's folder
+MAX_BYTES = 1 << 16
 FLOOR = 1e-12  # power, added before a logarithm
 BANDS = 16  # that the noise is estimated in, 500 Hz each
 NOISE_QUANTILE = 0.05  # of a band's power over time: noise is what is left where the speech pauses
@@ -114,6 +118,29 @@ class Limits:
         if not isinstance(values, Mapping) or set(values) - known:
             raise CheckpointError(f"limits: may hold {', '.join(sorted(known))}; not {values!r}")
         return cls(**values)
+
+    def save(self, folder: Path, extractor: str) -> None:
+        """Write `limits.json` into a checkpoint's folder; `extractor` is the digest that they were measured for."""
+        files.write_json(folder / LIMITS, {"extractor": extractor, "limits": self.to_dict()})
+
+    @classmethod
+    def load(cls, folder: Path, extractor: str) -> Limits | None:
+        """Those of the checkpoint in `folder` with this digest; None where it has none of its own.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        path = folder / LIMITS
+        if not path.is_file():
+            return None
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise CheckpointError("is larger than any such file")
+            found = json.loads(path.read_text(encoding="utf-8"))
+            limits = cls.from_dict(found["limits"])
+        except (OSError, KeyError, TypeError, ValueError, CheckpointError) as error:
+            raise CheckpointError(f"{path}: {error}; take it away, or make it again: synthprint stress") from error
+        return limits if found["extractor"] == extractor else None
 
 
 # limit -> (how its condition is told, its number, what it means)

@@ -66,6 +66,23 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """How many times more probable a score is with one proposition than with the other.
+
+    Attributes:
+        log10_lr: within the bounds of its calibration.
+        at_bound: -1 where it was cut at the lower bound, 1 at the upper, else 0.
+    """
+
+    log10_lr: float
+    at_bound: int
+
+    def reversed(self) -> Evidence:
+        """With the propositions changed over."""
+        return Evidence(0.0 - self.log10_lr, -self.at_bound)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Turns scores into log10 likelihood ratios, within what the validation data support.
 
@@ -113,6 +130,14 @@ class Calibration:
         raw = self._raw(scores)
         return (raw > self.upper).astype(np.int8) - (raw < self.lower).astype(np.int8)
 
+    def evidence(self, score: float) -> Evidence:
+        """What one score says.
+
+        Raises:
+            CalibrationError: it is not a number.
+        """
+        return Evidence(float(self.apply(score)), int(self.clipped(score)))
+
     def _raw(self, scores: ArrayLike) -> np.ndarray:
         values = np.asarray(scores, np.float64)
         if np.isnan(values).any():
@@ -123,11 +148,21 @@ class Calibration:
 
     def statement(self, score: float, propositions: tuple[str, str] = SAME_OR_DIFFERENT) -> str:
         """The LR of a score in a sentence: in numbers, in words, and with its limit where that was reached."""
-        log10_lr, side = float(self.apply(score)), int(self.clipped(score))
+        return self.say(self.evidence(score), propositions)
+
+    def say(self, evidence: Evidence, propositions: tuple[str, str] = SAME_OR_DIFFERENT) -> str:
+        """As `statement`, of evidence that this calibration gave."""
+        log10_lr = evidence.log10_lr
         favoured, other = propositions if log10_lr >= 0 else propositions[::-1]
         size = times(abs(log10_lr))
-        limit = f" (the most that {self.population.sources} validation sources support)" if side else ""
+        limit = f" (the most that {self.population.sources} validation sources support)" if evidence.at_bound else ""
         return f"{size} times more probable with {favoured} than with {other}{limit}: {verbal(log10_lr, propositions)}"
+
+    @property
+    def validation(self) -> str:
+        """What it was fitted and validated on, in words."""
+        of = self.population
+        return f"{of.clips} clips of {of.sources} sources ({of.data}); Cllr {self.quality.cllr:.2f} on sources held out"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 import synthprint
-from synthprint.cli import corpus, evaluate, explore, gallery, lint, stress, table1, timeline, trace, train, validate
+from synthprint.cli import (
+    calibrate,
+    corpus,
+    evaluate,
+    explore,
+    gallery,
+    lint,
+    stress,
+    table1,
+    timeline,
+    trace,
+    train,
+    validate,
+)
 from synthprint.errors import SynthprintError
 
 app = typer.Typer(
@@ -31,6 +44,7 @@ app.command()(trace.compare)
 app.command()(timeline.timeline)
 app.command()(gallery.enrol)
 app.add_typer(gallery.app, name="gallery")
+app.command()(calibrate.calibrate)
 app.command()(train.train)
 app.command()(train.embed)
 app.command()(evaluate.evaluate)

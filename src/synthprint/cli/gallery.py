@@ -47,6 +47,7 @@ def enrol(
     clips: Annotated[list[Path], typer.Argument(help="Audio files, or folders: all audio below them. One will do.")],
     family: Annotated[str | None, typer.Option(help="The family, or architecture, that the source belongs to.")] = None,
     kind: Annotated[str | None, typer.Option(help="What the source is: tts, copysyn, codec or human.")] = None,
+    vocoder: Annotated[str | None, typer.Option(help="The vocoder that the source uses.")] = None,
     start_from: StartFrom = None,
     model: Model = None,
     force: Force = False,
@@ -55,9 +56,10 @@ def enrol(
 ) -> None:
     """Add clips of a source to a gallery, from one clip up; nothing is trained. Exits with 1 if a clip was left out."""
     from synthprint.tracing.enrolment import from_files
+    from synthprint.tracing.gallery_files import Source
 
     with _writable(gallery, start_from, model, threads) as (extractor, chosen):
-        enrolled = from_files(extractor, source, clips, family, kind).into(chosen, force)
+        enrolled = from_files(extractor, source, clips, Source(family, kind, vocoder)).into(chosen, force)
         count = chosen.clip_counts().get(source, 0)
     _report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
@@ -81,7 +83,7 @@ def add(
 
     from synthprint.tracing.enrolment import at_most, from_manifest
 
-    manifest = _manifest(data, protocol, split)
+    manifest = open_split(data, protocol, split)
     if per_source:
         manifest = at_most(manifest, per_source, np.random.default_rng(seed))
     with _writable(gallery, start_from, model, threads) as (extractor, chosen):
@@ -110,8 +112,11 @@ def list_sources(gallery: Readable = None, as_json: Json = False) -> None:
     """The enrolled sources."""
     opened = _open(gallery)
     counts = opened.clip_counts()
-    header = ("source", "family", "kind", "clips")
-    rows = [(name, known.family, known.kind, counts[name]) for name, known in sorted(opened.index.sources.items())]
+    header = ("source", "family", "kind", "vocoder", "clips", "alias of")
+    rows = [
+        (name, known.family, known.kind, known.vocoder, counts[name], opened.index.aliases.get(name))
+        for name, known in sorted(opened.index.sources.items())
+    ]
     if as_json:
         _print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
@@ -159,6 +164,34 @@ def remove(
 
 
 @app.command()
+def alias(
+    gallery: Folder,
+    source: Annotated[str, typer.Argument(help="An enrolled source: the name that answers.")],
+    others: Annotated[list[str], typer.Argument(help="Enrolled sources that are the same system.")],
+) -> None:
+    """Declare that sources are one system under several names: from now on they are answered as one."""
+    from synthprint.tracing.gallery import Gallery
+    from synthprint.tracing.shipped import own_gallery_folder
+
+    opened = Gallery.load(own_gallery_folder(gallery))
+    opened.declare_aliases(source, others)
+    name = opened.identity(source)
+    typer.echo(f"{name!r} is also known as {', '.join(map(repr, opened.aliases_of(name)))}")
+
+
+@app.command()
+def unalias(
+    gallery: Folder,
+    aliases: Annotated[list[str], typer.Argument(help="Names that were declared aliases.")],
+) -> None:
+    """Take back that sources are aliases of another: each answers by itself again."""
+    from synthprint.tracing.gallery import Gallery
+    from synthprint.tracing.shipped import own_gallery_folder
+
+    Gallery.load(own_gallery_folder(gallery)).separate(aliases)
+
+
+@app.command()
 def merge(
     gallery: Folder,
     others: Annotated[list[Path], typer.Argument(help="Galleries whose sources are added to it.")],
@@ -197,22 +230,22 @@ def threshold(
     as_json: Json = False,
     threads: Threads = None,
 ) -> None:
-    """Set the score below which a clip is unknown, on development data, and store it with the gallery.
+    """Set the score below which a clip is unknown, and what a score is worth as evidence, on development data.
 
     By default both errors are equally likely. Without data, enrolled clips are left out in turn.
     """
     from dataclasses import asdict
 
     from synthprint.extractors import load_extractor
-    from synthprint.tracing.enrolment import development_of, set_threshold
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import model_folder, own_gallery_folder
+    from synthprint.tracing.thresholds import development_of, set_threshold
 
     point = _operating_point(false_rejection, false_acceptance)
     opened = Gallery.load(own_gallery_folder(gallery))
     development = None
     if data is not None:
-        manifest = _manifest(data, protocol, split, "dev")
+        manifest = open_split(data, protocol, split, "dev")
         development = development_of(load_extractor(model_folder(model), threads=threads), opened, manifest)
     rules = set_threshold(opened, development, point, default=backend)
     if as_json:
@@ -233,7 +266,7 @@ def _operating_point(false_rejection: float | None, false_acceptance: float | No
     return OperatingPoint()
 
 
-def _manifest(data: Path, protocol: str | None, split: str | None, preferred: str | None = None) -> Manifest:
+def open_split(data: Path, protocol: str | None, split: str | None, preferred: str | None = None) -> Manifest:
     from synthprint.manifests import open_manifest
 
     manifest = open_manifest(data, protocol)

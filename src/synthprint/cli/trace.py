@@ -12,8 +12,9 @@ from synthprint.cli.tables import print_notes, print_table
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
+    from synthprint.tracing.comparison import Comparison
     from synthprint.tracing.tracer import Tracer
-    from synthprint.tracing.traces import Failure, Trace
+    from synthprint.tracing.traces import Candidate, Failure, Trace
 
 Enrolled = Annotated[
     Path | None,
@@ -61,25 +62,42 @@ def trace(
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="An audio file.")],
+    a: Annotated[Path, typer.Argument(help="An audio file, or a folder: all audio below it as one set.")],
     b: Annotated[Path, typer.Argument(help="Another one.")],
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
 ) -> None:
-    """How alike two clips are: the cosine similarity of their embeddings, from -1 to 1. It is no probability."""
+    """How strongly two clips, or two sets of clips, speak for one source. Exits with 1 if a clip was left out."""
     import json
 
+    from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
-    from synthprint.tracing import tracer
+    from synthprint.tracing.calibrations import ComparisonCalibrations
+    from synthprint.tracing.comparison import compare as compare_sets
     from synthprint.tracing.shipped import model_folder
 
-    comparison = tracer.compare(load_extractor(model_folder(model), threads=threads), a, b)
+    folder = model_folder(model)
+    extractor = load_extractor(folder, threads=threads)
+    calibrations = ComparisonCalibrations.load(folder, extractor.digest)
+    found = compare_sets(extractor, a, b, calibrations, Limits.load(folder, extractor.digest))
     if as_json:
-        typer.echo(json.dumps(comparison.to_dict()))
-        return
-    typer.echo(f"cosine similarity {comparison.score:.3f} (from -1 to 1; higher means more likely the same source)")
-    print_notes(comparison.warnings)
+        typer.echo(json.dumps(found.to_dict()))
+    else:
+        _print_comparison(found)
+    if found.failures:
+        raise typer.Exit(1)
+
+
+def _print_comparison(found: Comparison) -> None:
+    if found.statement and found.calibration and found.lr:
+        typer.echo(found.statement[0].upper() + found.statement[1:])
+        typer.echo(f"log10 LR {found.lr.log10_lr:.2f}, supported from {found.calibration.lower:.2f} to "
+                   f"{found.calibration.upper:.2f} by {found.calibration.validation}")  # fmt: skip
+    sets = f"{counted(len(found.a), 'clip')} against {counted(len(found.b), 'clip')}"
+    typer.echo(f"cosine similarity {found.score:.3f}, {sets} (from -1 to 1; higher means more likely the same source)")
+    print_notes(found.warnings)
+    print_notes(f"left out: {shown(path)}: {reason}" for path, reason in found.failures.items())
 
 
 def _print_json(answers: Iterable[Trace | Failure]) -> list[Failure]:
@@ -120,13 +138,24 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
         return [answer]
     duration = f"  {answer.duration_s:.1f} s" if answer.duration_s is not None else ""
     typer.echo(f"{shown(answer.path)}{duration}\n{answer.verdict()}")
-    rows = [(c.source, c.family or "", f"{c.score:.3f}") for c in answer.candidates]
-    print_table(("enrolled source", "family", "score"), rows, numbers=("score",))
+    for sentence in filter(None, (answer.component_sentence(), *answer.statements)):
+        typer.echo(f"  {sentence}")
+    rows = [(c.source, c.family or "", f"{c.score:.3f}", _log10_lr(c)) for c in answer.candidates]
+    print_table(("enrolled source", "family", "score", "log10 LR"), rows, numbers=("score", "log10 LR"))
     if answer.nearest:
-        rows = [(n.id, n.source, f"{n.score:.3f}") for n in answer.nearest]
-        print_table(("nearest enrolled clip", "source", "cosine"), rows, numbers=("cosine",))
+        clips = [(n.id, n.source, f"{n.score:.3f}") for n in answer.nearest]
+        print_table(("nearest enrolled clip", "source", "cosine"), clips, numbers=("cosine",))
+    if answer.calibrated_on:
+        typer.echo(f"An LR weighs the source against another source; calibrated on {answer.calibrated_on}.")
     print_notes(answer.warnings)
     return []
+
+
+def _log10_lr(candidate: Candidate) -> str:
+    """The LR, marked where it is the most, or the least, that is supported."""
+    if candidate.lr is None:
+        return ""
+    return f"{('≤ ', '', '≥ ')[candidate.lr.at_bound + 1]}{candidate.lr.log10_lr:.2f}"
 
 
 def shown(path: str) -> str:

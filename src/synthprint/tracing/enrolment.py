@@ -1,8 +1,8 @@
-"""Audio into a gallery: enrolling files and manifests, and setting thresholds on development data."""
+"""Audio into a gallery: enrolling files and manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +19,10 @@ from synthprint.progress import track
 from synthprint.protocols.folder import AUDIO_ENDINGS, audio_files
 from synthprint.shelves import Backend
 from synthprint.tracing.gallery import Enrolled, Gallery, check_free
-from synthprint.tracing.gallery_files import INDEX, BackendSetting, Clip, Source, printable
-from synthprint.tracing.openset import EQUAL_ERROR, Development, OperatingPoint, Rule, rule, trials
-from synthprint.types import Embeddings, Manifest
+from synthprint.tracing.gallery_files import INDEX, Clip, Source, printable
+from synthprint.types import Embeddings, Manifest, Utterance
+
+UNKNOWN = Source()
 
 
 def clips_in(paths: Iterable[str | Path]) -> Iterator[tuple[str, Path]]:
@@ -86,20 +87,18 @@ def from_files(
     extractor: Extractor,
     source: str,
     paths: Iterable[str | Path],
-    family: str | None = None,
-    kind: str | None = None,
+    known: Source = UNKNOWN,
 ) -> Enrolment:
     """Files, and the audio below folders, as clips of one source.
 
     Args:
-        family, kind: of the source; None leaves what a gallery knows of it.
+        known: what is known of the source; what it leaves out stays as a gallery has it.
 
     Raises:
         EmbeddingsError: no clip is usable.
         GalleryError: a name cannot be printed.
     """
     found = list(clips_in(paths))
-    known = {source: Source(family, kind)}
     embedded = embed_stream(extractor, track(decoded([path for _, path in found]), "embedding", len(found)))
     failures = {str(found[i][1]): reason_of(found[i][1], reason) for i, reason in embedded.failures.items()}
     if not embedded.vectors:
@@ -111,11 +110,11 @@ def from_files(
     ]
     ids = tuple(map(str, embedded.vectors))  # of no account: the gallery takes those of the clips
     embeddings = Embeddings(ids, np.stack(list(embedded.vectors.values())), extractor.digest)
-    return Enrolment(embeddings, clips, known, failures)
+    return Enrolment(embeddings, clips, {source: known}, failures)
 
 
 def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
-    """The utterances of a manifest as clips of their sources, with the families that it gives.
+    """The utterances of a manifest as clips of their sources, with the families and vocoders that it gives.
 
     Raises:
         EmbeddingsError: no utterance is usable.
@@ -125,8 +124,13 @@ def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
     utterances = {u.id: u for u in manifest}
     used = [utterances[key] for key in embeddings.ids]
     clips = [Clip(printable(u.id), u.source, files.sha256(manifest.audio_path(u)), u.duration_s) for u in used]
-    sources = {u.source: Source(u.family, u.extra.get("kind")) for u in reversed(used)}
+    sources = {u.source: source_of(u) for u in reversed(used)}
     return Enrolment(embeddings, clips, sources, failures)
+
+
+def source_of(u: Utterance) -> Source:
+    """What a manifest says of the source of an utterance."""
+    return Source(u.family, u.extra.get("kind") or None, u.extra.get("vocoder") or None)
 
 
 def at_most(manifest: Manifest, per_source: int, rng: np.random.Generator) -> Manifest:
@@ -181,59 +185,3 @@ def backend_of(gallery: Gallery, name: str) -> Backend:
     """
     backend: Backend = shelves.find("backends", name)(**gallery.setting(name).options)
     return backend.fit(gallery.embeddings, [gallery.names[owner] for owner in gallery.owners.tolist()])
-
-
-def set_threshold(
-    gallery: Gallery,
-    development: Development | None = None,
-    point: OperatingPoint = EQUAL_ERROR,
-    backends: Sequence[str] = (),
-    default: str | None = None,
-) -> dict[str, Rule]:
-    """Set the threshold and the margin of each backend, and store them in the gallery.
-
-    Args:
-        development: clips that are not enrolled, see `development_of`: those of enrolled sources are known trials,
-            all others unknown ones. What it lacks, or all without it, the enrolled clips give: see
-            `openset.held_out`.
-        point: where the threshold is put.
-        backends: names; by default all on the shelf.
-        default: the backend that answers from now on.
-
-    Raises:
-        GalleryError: there are no known trials, or no unknown ones.
-    """
-    if not gallery.names:
-        raise GalleryError(f"{gallery.folder}: nothing is enrolled; there is no threshold to set")
-    names = list(backends) or shelves.names("backends")
-    names += [default] if default and default not in names else []
-    rules = {}
-    for name in names:
-        known, unknown = trials(backend_of(gallery, name), gallery.vectors, gallery.owners, gallery.names, development)
-        rules[name] = rule(known, unknown, point, len(gallery.names))
-    settings = {name: BackendSetting(gallery.setting(name).options, found) for name, found in rules.items()}
-    gallery.set_backends(settings, default)
-    return rules
-
-
-def development_of(extractor: Extractor, gallery: Gallery, manifest: Manifest) -> Development:
-    """The clips of a manifest that are not enrolled, embedded.
-
-    Raises:
-        GalleryError: the gallery is of another extractor.
-        ManifestError: all of them are enrolled.
-        EmbeddingsError: none of them is usable.
-    """
-    gallery.check_extractor(extractor.digest)
-    paths = {u.id: manifest.audio_path(u) for u in manifest}
-    digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
-    enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
-    left = manifest.filter(lambda u: digests.get(u.id) not in enrolled)
-    embeddings, failures = embed_manifest(extractor, left)
-    source_of = {u.id: u.source for u in left}
-    data = printable(manifest.name.removeprefix(f"{manifest.root}/"))  # a folder of this machine says nothing elsewhere
-    if len(left) < len(manifest):
-        data += f", without {len(manifest) - len(left)} that are enrolled"
-    if failures:
-        data += f", without {len(failures)} that could not be used"
-    return Development(embeddings.vectors, [source_of[key] for key in embeddings.ids], data)

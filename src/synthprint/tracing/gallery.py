@@ -53,7 +53,7 @@ class Gallery:
     Attributes:
         folder: where it lies.
         index: what gallery.json says.
-        names: S enrolled sources, sorted.
+        names: S enrolled sources, sorted; sources that are aliases of another are one with it.
         clips: N enrolled clips; a sequence of `Clip`, kept as columns.
         vectors: [N, D] float32, their embeddings.
         owners: [N] int64, the source of each as an index into `names`.
@@ -116,15 +116,19 @@ class Gallery:
 
     def _take_up(self, index: Index, parts: Sequence[Part]) -> None:
         kept = [live(index, *part) for part in parts if len(part[1])]
-        names = tuple(sorted(index.sources))
+        enrolled = tuple(sorted(index.sources))
+        names = tuple(name for name in enrolled if name not in index.aliases)
         try:
-            clips = Clips.joined([clips for _, clips, _ in kept], names)
+            clips = Clips.joined([clips for _, clips, _ in kept], enrolled)
             vectors = _joined([vectors for vectors, _, _ in kept], np.zeros((0, 0), np.float32))
-        except (GalleryError, ValueError) as error:  # a source that the index has not; vectors of two sizes
+            row = {name: i for i, name in enumerate(names)}
+            rows = np.array([row[index.aliases.get(name, name)] for name in enrolled], np.int64)
+        except (GalleryError, KeyError, ValueError) as error:  # a source that is not there; vectors of two sizes
             raise self._unfit() from error
-        if not np.bincount(clips.owners, minlength=len(names)).all():
+        if not np.bincount(clips.owners, minlength=len(enrolled)).all():
             raise self._unfit()
-        self.index, self.names, self.vectors, self.clips, self.owners = index, names, vectors, clips, clips.owners
+        self.index, self.names, self.vectors, self.clips = index, names, vectors, clips
+        self.owners = rows[clips.owners] if index.aliases else clips.owners
         self._segments = _joined([numbers for _, _, numbers in kept], np.zeros(0, np.int64))  # of each clip
 
     def _unfit(self) -> GalleryError:
@@ -152,14 +156,66 @@ class Gallery:
             )
 
     def clip_counts(self) -> dict[str, int]:
-        """How many clips each source has."""
-        counts = np.bincount(self.owners, minlength=len(self.names)).tolist()
-        return dict(zip(self.names, counts, strict=True))
+        """How many clips each source has, aliases by themselves."""
+        names = self.clips.sources
+        return dict(zip(names, np.bincount(self.clips.owners, minlength=len(names)).tolist(), strict=True))
 
     def clips_of(self, source: str) -> list[Clip]:
-        """The clips of a source; none, where it is not enrolled."""
-        at = self.names.index(source) if source in self.index.sources else -1
-        return [self.clips[i] for i in np.flatnonzero(self.owners == at).tolist()]
+        """The clips of a source, without those of its aliases; none, where it is not enrolled."""
+        at = self.clips.sources.index(source) if source in self.index.sources else -1
+        return [self.clips[i] for i in np.flatnonzero(self.clips.owners == at).tolist()]
+
+    def identity(self, source: str) -> str:
+        """The name under which a source answers: of an alias, the one it stands for."""
+        return self.index.aliases.get(source, source)
+
+    def aliases_of(self, source: str) -> tuple[str, ...]:
+        """The other names of a source, sorted."""
+        return tuple(sorted(alias for alias, name in self.index.aliases.items() if name == source))
+
+    def declare_aliases(self, source: str, others: Sequence[str]) -> None:
+        """Say that `others` are the same system as `source`: from now on they are answered as one, under its name.
+
+        Thresholds and calibrations stay as they are.
+
+        Raises:
+            GalleryError: one is not enrolled, is `source` itself, or is of another family.
+        """
+        with self._changing():
+            self._check_enrolled([source, *others])
+            source = self.identity(source)
+            for other in others:
+                families = {known for name in (source, other) if (known := self.index.sources[name].family)}
+                if self.identity(other) == source or len(families) > 1:
+                    why = (
+                        "is that source"
+                        if len(families) < 2
+                        else f"is of another family ({' and '.join(sorted(families))})"
+                    )
+                    raise GalleryError(f"{self.folder}: {other!r} cannot be an alias of {source!r}: it {why}")
+            joined = {self.identity(other) for other in others}
+            moved = {name: source for name in self.index.sources if self.identity(name) in joined}
+            self._commit(aliases={**self.index.aliases, **moved})
+
+    def separate(self, aliases: Sequence[str]) -> None:
+        """Take back that these are aliases.
+
+        Raises:
+            GalleryError: one is none.
+        """
+        with self._changing():
+            none = [name for name in aliases if name not in self.index.aliases]
+            if none:
+                raise GalleryError(f"{self.folder}: {none[0]!r} is no alias of a source")
+            self._commit(aliases={k: v for k, v in self.index.aliases.items() if k not in aliases})
+
+    def _check_enrolled(self, sources: Sequence[str]) -> None:
+        for source in sources:
+            if source not in self.index.sources:
+                known = sorted(self.index.sources)
+                close = difflib.get_close_matches(source, known, 3, 0.5) or known[:10]
+                there = f"the nearest names are: {', '.join(close)}" if close else "nothing is"
+                raise GalleryError(f"{self.folder}: {source!r} is not enrolled; {there}")
 
     def enrol(
         self, embeddings: Embeddings, clips: Sequence[Clip], sources: Mapping[str, Source], force: bool = False
@@ -206,18 +262,18 @@ class Gallery:
             GalleryError: it is not enrolled.
         """
         with self._changing():
-            if source not in self.index.sources:
-                close = difflib.get_close_matches(source, self.names, 3, 0.5) or self.names[:10]
-                there = f"the nearest names are: {', '.join(close)}" if close else "nothing is"
-                raise GalleryError(f"{self.folder}: {source!r} is not enrolled; {there}")
+            self._check_enrolled([source])
             count = self.clip_counts()[source]
             last = max(segment.number for segment in self.index.segments)
             left = {name: known for name, known in self.index.sources.items() if name != source}
-            self._commit(sources=left, removed={**self.index.removed, source: last})
+            heir, *others = self.aliases_of(source) or ("",)  # of the name, where others stand for it
+            aliases = {k: v for k, v in self.index.aliases.items() if k not in (source, heir)}
+            aliases |= dict.fromkeys(others, heir)
+            self._commit(sources=left, removed={**self.index.removed, source: last}, aliases=aliases)
         return count
 
     def merge(self, other: Gallery, force: bool = False) -> Enrolled:
-        """Add all that `other` has enrolled; see `enrol`. Thresholds stay this gallery's."""
+        """Add all that `other` has enrolled; see `enrol`. Thresholds and aliases stay this gallery's."""
         return self.enrol(other.embeddings, other.clips, other.index.sources, force)
 
     def set_backends(self, backends: Mapping[str, BackendSetting], default: str | None = None) -> None:
@@ -255,7 +311,7 @@ class Gallery:
                     f"{self.folder}: {name!r} is enrolled with family {old.family!r}, not {new.family!r}; "
                     "remove it first, or give the family it has"
                 )
-            known[name] = Source(new.family or old.family, new.kind or old.kind, {**old.extra, **new.extra})
+            known[name] = Source(new.family or old.family, new.kind or old.kind, new.vocoder or old.vocoder)
         return known
 
     @contextmanager

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from synthprint import files
-from synthprint.errors import GalleryError
+from synthprint.errors import CalibrationError, GalleryError
+from synthprint.tracing.calibrations import SourceCalibrations
 from synthprint.tracing.openset import Rule, TrialCount
 
 FORMAT = "synthprint-gallery-2"
@@ -87,28 +88,46 @@ class Segment:
 
 @dataclass(frozen=True)
 class Source:
-    """An enrolled source: its family, what it is ("tts", "copysyn", "codec", "human"), and anything else as text.
+    """An enrolled source: its family, what it is ("tts", "copysyn", "codec", "human"), and its vocoder.
 
     Raises:
-        GalleryError: family or kind is given, and cannot be printed.
+        GalleryError: one is given, and cannot be printed.
     """
 
     family: str | None = None
     kind: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    vocoder: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("family", "kind"):
+        for name in ("family", "kind", "vocoder"):
             if (value := getattr(self, name)) is not None:
                 _check_text(value, f"the {name} of a source")
 
 
 @dataclass(frozen=True)
 class BackendSetting:
-    """How a gallery uses a backend: its own options, and the rule that was measured with them."""
+    """How a gallery uses a backend: its own options, and what was measured with them.
+
+    Attributes:
+        options: of the backend's constructor.
+        rule: when a source is named.
+        calibrations: what a score is worth as evidence.
+        components: the rules by which a component, "family" or "vocoder", is named.
+    """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     rule: Rule | None = None
+    calibrations: SourceCalibrations | None = None
+    components: Mapping[str, Rule] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "options": dict(self.options),
+            "rule": asdict(self.rule) if self.rule else None,
+            "calibrations": self.calibrations.to_dict() if self.calibrations else None,
+            "components": {name: asdict(rule) for name, rule in self.components.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,7 @@ class Index:
         sources: the enrolled sources by name.
         segments: those that count.
         removed: source -> number of the last segment at the time; its clips up to there do not count.
+        aliases: another name of an enrolled source -> that source; both are enrolled.
     """
 
     extractor: str
@@ -130,10 +150,12 @@ class Index:
     sources: Mapping[str, Source] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     removed: Mapping[str, int] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write gallery.json, atomically."""
-        files.write_json(folder / INDEX, {"format": FORMAT} | asdict(self))
+        backends = {name: setting.to_dict() for name, setting in self.backends.items()}
+        files.write_json(folder / INDEX, {"format": FORMAT} | asdict(self) | {"backends": backends})
 
     @classmethod
     def read(cls, folder: Path) -> Index:
@@ -158,23 +180,41 @@ class Index:
             raise GalleryError(
                 f"{folder}: is no gallery: {INDEX} cannot be read ({error.strerror}); 'synthprint enrol' makes one"
             ) from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, CalibrationError) as error:
             raise GalleryError(f"{path}: is damaged: it does not describe a gallery ({error}); {REMEDY}") from error
 
     @classmethod
     def _of(cls, *, extractor: str, backend: str, backends: dict[str, Any], sources: dict[str, Any],
-            segments: list[dict[str, Any]], removed: dict[str, int]) -> Index:  # fmt: skip
+            segments: list[dict[str, Any]], removed: dict[str, int],
+            aliases: dict[str, str] | None = None) -> Index:  # fmt: skip
         return cls(
             extractor=extractor,
             backend=backend,
             backends={name: _setting(**table) for name, table in backends.items()},
-            sources={name: Source(**table) for name, table in sources.items()},
+            sources={name: _source(**table) for name, table in sources.items()},
             segments=tuple(Segment(**table) for table in segments),
             removed={name: int(last) for name, last in removed.items()},
+            aliases=dict(aliases or {}),
         )
 
 
-def _setting(options: dict[str, Any], rule: dict[str, Any] | None) -> BackendSetting:
-    if rule is not None:
-        rule = rule | {trials: TrialCount(**rule[trials]) for trials in ("known", "unknown")}
-    return BackendSetting(options, Rule(**rule) if rule else None)
+def _source(family: str | None, kind: str | None, vocoder: str | None = None, extra: object = None) -> Source:  # noqa: ARG001 - format 1 had it, always empty
+    return Source(family, kind, vocoder)
+
+
+def _setting(
+    options: dict[str, Any],
+    rule: dict[str, Any] | None,
+    calibrations: dict[str, Any] | None = None,
+    components: dict[str, Any] | None = None,
+) -> BackendSetting:
+    return BackendSetting(
+        options,
+        _rule(**rule) if rule else None,
+        SourceCalibrations.from_dict(calibrations) if calibrations else None,
+        {name: _rule(**one) for name, one in (components or {}).items()},
+    )
+
+
+def _rule(*, known: dict[str, Any], unknown: dict[str, Any], **numbers: Any) -> Rule:
+    return Rule(known=TrialCount(**known), unknown=TrialCount(**unknown), **numbers)

@@ -10,12 +10,13 @@ All rates are means over sources of each source's own rate: a source with many c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from synthprint.calibration.trials import left_out_scores
+from synthprint.calibration.trials import SourceTrials, left_out_scores
+from synthprint.components import component_scores
 from synthprint.errors import GalleryError
 from synthprint.shelves import Backend
 
@@ -186,6 +187,57 @@ def held_out(
     nobody = np.full(len(left), -1)
     unknown = identified(scores[:, left], nobody, labels[left], "enrolled clips, one source left out at a time")
     return known, unknown
+
+
+def component_trials(
+    backend: Backend,
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    names: Sequence[str],
+    values: Mapping[str, str],
+    test: Development,
+) -> tuple[Identified, Identified]:
+    """Trials of a component, such as the vocoder: each clip against all sources but its own.
+
+    In a known trial another source has the clip's value, in an unknown one none has.
+
+    Args:
+        vectors, owners, names: as for `held_out`.
+        values: of the sources, enrolled or not, whose component is on record.
+        test: clips; they may be the enrolled ones.
+    """
+    scores = backend.enrol(vectors, owners)(test.vectors).astype(np.float64)
+    row = {name: i for i, name in enumerate(names)}
+    for clip, source in enumerate(test.sources):
+        if source in row:
+            scores[row[source], clip] = -np.inf
+    on_record = np.array([i for i, name in enumerate(names) if name in values], np.int64)
+    clips = np.array([i for i, source in enumerate(test.sources) if source in values], np.int64)
+    found, of_value = component_scores(scores[np.ix_(on_record, clips)], [values[names[i]] for i in on_record])
+    place = {value: i for i, value in enumerate(found)}
+    sources = np.asarray(test.sources, dtype=object)[clips]
+    truth = np.array([place.get(values[source], -1) for source in sources], np.int64)
+    alone = (truth >= 0) & np.isneginf(of_value[truth, np.arange(len(truth))])  # its own source is the only one
+    truth[alone] = -1
+    data = f"{test.data}, the source of each left out"
+    known, unknown = (
+        identified(of_value[:, part], truth[part], sources[part], data) for part in (truth >= 0, truth < 0)
+    )
+    return known, unknown
+
+
+def evidence_trials(known: Identified, unknown: Identified, backend: str, extractor: str) -> SourceTrials:
+    """The best scores as trials to calibrate on: a target is a clip whose source is enrolled.
+
+    Raises:
+        CalibrationError: one of the two kinds is missing.
+    """
+    sources, whose = np.unique(np.concatenate([known.sources, unknown.sources]).astype(object), return_inverse=True)
+    target = np.repeat([True, False], [len(known.best), len(unknown.best)])
+    scores = np.concatenate([known.best, unknown.best])
+    compared = "best score over the enrolled sources: the clip's own among them or not"
+    data = " / ".join(dict.fromkeys([known.data, unknown.data]))
+    return SourceTrials(scores, target, whose, whose, tuple(sources), compared, backend, len(scores), data, extractor)
 
 
 def rule(known: Identified, unknown: Identified, point: OperatingPoint, enrolled: int) -> Rule:

@@ -25,6 +25,7 @@ import numpy as np
 
 from synthprint import audio
 from synthprint.audio import SAMPLE_RATE
+from synthprint.conditions import conditions
 from synthprint.errors import AudioError
 from synthprint.extraction import NOT_FINITE, embed_wave
 from synthprint.extractors import Extractor
@@ -184,7 +185,7 @@ def timeline_of_wave(tracer: Tracer, wave: np.ndarray, name: str = "clip", tunin
     spans = list(pairwise(edges_s))
     parts = [wave[round(start_s * SAMPLE_RATE) : round(stop_s * SAMPLE_RATE)] for start_s, stop_s in spans]
     vectors = np.stack([embed_wave(tracer.extractor, part, name)[0] for part in parts])
-    traces = tracer.answer_many(vectors, [name] * len(spans), [stop_s - start_s for start_s, stop_s in spans])
+    traces = tracer.answer_many(vectors, [name] * len(spans), list(map(conditions, parts)))
     segments = tuple(Segment(*span, trace) for span, trace in zip(spans, traces, strict=True))
     scores = tracer.scores(sliding.vectors[sliding.heard])
     centres_s = np.flatnonzero(sliding.heard) * tuning.hop_s + min(tuning.window_s, end_s) / 2

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from synthprint import audio, shelves
-from synthprint.audio import SAMPLE_RATE, decoded
+from synthprint import audio, components, shelves
+from synthprint.audio import decoded
+from synthprint.calibration.calibration import Evidence
 from synthprint.closest_clips import ClosestClips
+from synthprint.components import ComponentAnswer
+from synthprint.conditions import Conditions, Limits, conditions, outside
 from synthprint.errors import AudioError, GalleryError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor, load_extractor
 from synthprint.shelves import SourceScorer
 from synthprint.tracing import openset
+from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibrations
+from synthprint.tracing.comparison import Comparison, compare, short
 from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
 from synthprint.tracing.gallery import Enrolled, Gallery
-from synthprint.tracing.gallery_files import Clip
+from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
 from synthprint.tracing.openset import Rule
 from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
-from synthprint.tracing.traces import Candidate, Comparison, Failure, Neighbour, Trace
+from synthprint.tracing.traces import HUMAN, Candidate, Failure, Neighbour, Trace
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
 SAME_RECORDING = 1 - 1e-6  # a cosine above this is hardly reached by another recording
@@ -38,6 +42,8 @@ class Tracer:
         gallery: the enrolled sources; made with the same extractor.
         backend: a name on the backends shelf; by default the gallery's.
         top, nearest: how many sources and clips an answer lists.
+        calibrations: what a comparison of clips is worth as evidence; None: nothing is known of that.
+        limits: what the extractor was validated for; None: nothing is known of that.
 
     Raises:
         GalleryError: the gallery was made with another extractor, or names a backend from outside the shelf.
@@ -45,7 +51,14 @@ class Tracer:
     """
 
     def __init__(
-        self, extractor: Extractor, gallery: Gallery, backend: str | None = None, top: int = 5, nearest: int = 3
+        self,
+        extractor: Extractor,
+        gallery: Gallery,
+        backend: str | None = None,
+        top: int = 5,
+        nearest: int = 3,
+        calibrations: ComparisonCalibrations | None = None,
+        limits: Limits | None = None,
     ) -> None:
         gallery.check_extractor(extractor.digest)
         if backend is None and gallery.index.backend not in shelves.names("backends"):
@@ -58,6 +71,7 @@ class Tracer:
         self.backend = backend or gallery.index.backend
         shelves.find("backends", self.backend)  # a wrong name is told before anything is decoded
         self.top, self.nearest = top, nearest
+        self.calibrations, self.limits = calibrations, limits
 
     @classmethod
     def load(
@@ -75,10 +89,12 @@ class Tracer:
             threads: that embed; by default all cores.
 
         Raises:
-            GalleryError, CheckpointError: one is missing or damaged, or they do not fit each other.
+            GalleryError, CheckpointError, CalibrationError: one is missing or damaged, or they do not fit each other.
         """
-        opened = Gallery.load(gallery_folder(gallery))
-        return cls(load_extractor(model_folder(model), threads=threads), opened, backend)
+        opened, folder = Gallery.load(gallery_folder(gallery)), model_folder(model)
+        extractor = load_extractor(folder, threads=threads)
+        calibrations = ComparisonCalibrations.load(folder, extractor.digest)
+        return cls(extractor, opened, backend, calibrations=calibrations, limits=Limits.load(folder, extractor.digest))
 
     def trace(self, path: str | Path) -> Trace:
         """Trace one file.
@@ -114,9 +130,9 @@ class Tracer:
         for start in range(0, len(todo), BATCH_CLIPS):
             yield from self._trace_batch(todo[start : start + BATCH_CLIPS], islice(waves, BATCH_CLIPS))
 
-    def compare(self, a: str | Path, b: str | Path) -> Comparison:
-        """How alike two files are; see `compare`."""
-        return compare(self.extractor, a, b)
+    def compare(self, a: str | Path | Sequence[str | Path], b: str | Path | Sequence[str | Path]) -> Comparison:
+        """How alike two clips or sets of clips are, and what that is worth; see `comparison.compare`."""
+        return compare(self.extractor, a, b, self.calibrations, self.limits)
 
     def embed(self, path: str | Path) -> np.ndarray:
         """The embedding [D] of one file, L2-normalised.
@@ -126,16 +142,16 @@ class Tracer:
         """
         return embed_wave(self.extractor, audio.load(path), path)[0]
 
-    def answer(self, vector: np.ndarray, path: str, duration_s: float | None = None) -> Trace:
-        """Trace an embedding [D] of this tracer's extractor; `path` stands for the clip.
+    def answer(self, vector: np.ndarray, path: str, state: Conditions | None = None) -> Trace:
+        """Trace an embedding [D] of this tracer's extractor; `path` stands for the clip, `state` is that of it.
 
         Raises:
             GalleryError: nothing is enrolled.
         """
-        return self.answer_many(vector[None], [path], [duration_s])[0]
+        return self.answer_many(vector[None], [path], [state])[0]
 
     def answer_many(
-        self, vectors: np.ndarray, paths: Sequence[str], durations_s: Sequence[float | None] | None = None
+        self, vectors: np.ndarray, paths: Sequence[str], states: Sequence[Conditions | None] | None = None
     ) -> list[Trace]:
         """Trace embeddings [T, D] as `answer` does, to the last bit, in one pass over the gallery for 16 or more.
 
@@ -154,11 +170,11 @@ class Tracer:
         else:
             scores = self._scorer(test)
             _, nearest, similar = self._clips.search(test, most)
-        answers = zip(paths, durations_s or [None] * len(paths), scores.T, nearest, similar, strict=True)
-        return [self._answer(path, duration_s, *found) for path, duration_s, *found in answers]
+        answers = zip(paths, states or [None] * len(paths), scores.T, nearest, similar, strict=True)
+        return [self._answer(path, state, *found) for path, state, *found in answers]
 
     def _answer(
-        self, path: str, duration_s: float | None, scores: np.ndarray, nearest: np.ndarray, similar: np.ndarray
+        self, path: str, state: Conditions | None, scores: np.ndarray, nearest: np.ndarray, similar: np.ndarray
     ) -> Trace:
         """Read an answer off the scores [S] and the nearest clips with their cosines."""
         rule = self.rule
@@ -169,6 +185,9 @@ class Tracer:
         order = np.argsort(-scores, kind="stable")[: max(self.top, close, 1)]
         ranked = [self._candidate(i, float(scores[i])) for i in order]
         clips = [(self.gallery.clips[i], float(cosine)) for i, cosine in zip(nearest, similar, strict=True)]
+        known = self._calibrations.known
+        unknown_lr = known.evidence(best).reversed() if known else None
+        beyond = self._beyond(state)
         return Trace(
             path=path,
             source=None if unknown else ranked[0].source,
@@ -180,9 +199,37 @@ class Tracer:
             threshold=rule.threshold if rule else None,
             backend=self.backend,
             enrolled=len(scores),
-            duration_s=duration_s,
-            warnings=(*short(self.extractor, duration_s), *self.doubts, *_same_recording(*clips[0])),
+            duration_s=state.duration_s if state else None,
+            warnings=(*beyond, *_human(ranked, unknown), *self.doubts, *_same_recording(*clips[0])),
+            unknown_lr=unknown_lr,
+            statements=tuple(self._statements(ranked[0], unknown_lr, len(scores))),
+            calibrated_on=self._calibrations.population,
+            components=self._components(scores),
+            conditions=state,
+            outside=beyond,
         )
+
+    def _beyond(self, state: Conditions | None) -> tuple[str, ...]:
+        """Which limits of what was validated a clip is beyond; without limits, whether it is short."""
+        if state is None:
+            return ()
+        return outside(state, self.limits) if self.limits else tuple(short(self.extractor, state.duration_s))
+
+    def _statements(self, best: Candidate, unknown_lr: Evidence | None, enrolled: int) -> Iterator[str]:
+        """What the evidence is worth, in sentences."""
+        one, known = self._calibrations.of(self._clip_counts[best.source]), self._calibrations.known
+        if one and best.lr:
+            yield one.say(best.lr, (best.source, "another source"))
+        if known and unknown_lr:
+            yield known.say(unknown_lr, ("a source that is not enrolled", f"one of the {enrolled} enrolled ones"))
+
+    def _components(self, scores: np.ndarray) -> Mapping[str, ComponentAnswer]:
+        """The family and the vocoder, where a rule was measured for them."""
+        found = {}
+        for name, rule in self._setting.components.items():
+            values = [getattr(self.gallery.index.sources[source], name) for source in self.gallery.names]
+            found[name] = components.answer(scores, values, rule.threshold, rule.margin)
+        return found
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """The score of every enrolled source, in the order of `gallery.names`: embeddings [T, D] -> [S, T].
@@ -195,7 +242,15 @@ class Tracer:
     @property
     def rule(self) -> Rule | None:
         """The threshold and margin in use, and what they did on development data; None where none is set."""
-        return self.gallery.setting(self.backend).rule
+        return self._setting.rule
+
+    @property
+    def _setting(self) -> BackendSetting:
+        return self.gallery.setting(self.backend)
+
+    @property
+    def _calibrations(self) -> SourceCalibrations:
+        return self._setting.calibrations or SourceCalibrations()
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -207,6 +262,11 @@ class Tracer:
             )
         if not now / 2 <= rule.enrolled <= 2 * now:
             return (f"the threshold was measured with {rule.enrolled} sources; now {now} are enrolled: set it anew",)
+        if not self._calibrations.by_clips:
+            return (
+                f"there is no calibration for {self.backend}, so there are no likelihood ratios: "
+                "see 'synthprint gallery threshold'",
+            )
         return ()
 
     def enrol(
@@ -215,6 +275,7 @@ class Tracer:
         paths: Iterable[str | Path],
         family: str | None = None,
         kind: str | None = None,
+        vocoder: str | None = None,
         force: bool = False,
     ) -> Enrolled:
         """Enrol files, and the audio below folders, as clips of one source; see `Gallery.enrol`.
@@ -224,8 +285,8 @@ class Tracer:
             GalleryError: the gallery is the one that comes with synthprint, or see `Gallery.enrol`.
         """
         own_gallery_folder(self.gallery.folder)
-        enrolled = from_files(self.extractor, source, paths, family, kind).into(self.gallery, force)
-        for name in ("_scorer", "_clips"):  # computed from what was enrolled before
+        enrolled = from_files(self.extractor, source, paths, Source(family, kind, vocoder)).into(self.gallery, force)
+        for name in ("_scorer", "_clips", "_clip_counts"):  # computed from what was enrolled before
             self.__dict__.pop(name, None)
         return enrolled
 
@@ -242,20 +303,31 @@ class Tracer:
             return self._scorer
         return ClosestClips(self.gallery.vectors, np.zeros(len(self.gallery.vectors), np.int64))
 
+    @cached_property
+    def _clip_counts(self) -> Mapping[str, int]:
+        """How many clips stand for each source, those of its aliases among them."""
+        names = self.gallery.names
+        return dict(zip(names, np.bincount(self.gallery.owners, minlength=len(names)).tolist(), strict=True))
+
     def _trace(self, wave: np.ndarray, path: str) -> Trace:
-        return self.answer(embed_wave(self.extractor, wave, path)[0], path, len(wave) / SAMPLE_RATE)
+        return self.answer(embed_wave(self.extractor, wave, path)[0], path, conditions(wave))
 
     def _trace_batch(
         self, paths: Sequence[Path], waves: Iterable[np.ndarray | AudioError]
     ) -> Iterator[Trace | Failure]:
-        embedded = embed_stream(self.extractor, waves)
+        states: list[Conditions | None] = []
+
+        def watched() -> Iterator[np.ndarray | AudioError]:
+            for wave in waves:
+                states.append(None if isinstance(wave, AudioError) else conditions(wave))
+                yield wave
+
+        embedded = embed_stream(self.extractor, watched())
         at = sorted(embedded.vectors)
         answers: dict[int, Trace] = {}
         if at:
             vectors, names = np.stack([embedded.vectors[i] for i in at]), [str(paths[i]) for i in at]
-            answers = dict(
-                zip(at, self.answer_many(vectors, names, [embedded.durations_s[i] for i in at]), strict=True)
-            )
+            answers = dict(zip(at, self.answer_many(vectors, names, [states[i] for i in at]), strict=True))
         for position, path in enumerate(paths):
             if position in embedded.failures:
                 yield Failure(str(path), reason_of(path, embedded.failures[position]))
@@ -264,33 +336,19 @@ class Tracer:
 
     def _candidate(self, position: int, score: float) -> Candidate:
         name = self.gallery.names[position]
-        source = self.gallery.index.sources[name]
-        return Candidate(name, source.family, source.kind, score)
-
-
-def compare(extractor: Extractor, a: str | Path, b: str | Path) -> Comparison:
-    """How alike two files are: the cosine similarity of their embeddings.
-
-    Raises:
-        AudioError: one is not usable audio.
-    """
-    vectors, warnings = [], []
-    for path in (a, b):
-        wave = audio.load(path)
-        vectors.append(embed_wave(extractor, wave, path)[0])
-        warnings += [f"{path}: {warning}" for warning in short(extractor, len(wave) / SAMPLE_RATE)]
-    score = float(cosines(vectors[0][None], vectors[1][None])[0, 0])
-    return Comparison(str(a), str(b), score, tuple(warnings))
-
-
-def short(extractor: Extractor, duration_s: float | None) -> tuple[str, ...]:
-    """The warning that a clip is shorter than what the extractor was trained on, where it is."""
-    window_s = extractor.window_samples / SAMPLE_RATE
-    if duration_s is None or duration_s >= window_s:
-        return ()
-    return (f"lasts {duration_s:.2f} s; below {window_s:.1f} s an answer is less sure",)
+        source, calibration = self.gallery.index.sources[name], self._calibrations.of(self._clip_counts[name])
+        evidence = calibration.evidence(score) if calibration else None
+        return Candidate(name, source.family, source.kind, score, self.gallery.aliases_of(name), evidence)
 
 
 def _same_recording(nearest: Clip, cosine: float) -> Iterator[str]:
     if cosine > SAME_RECORDING:
         yield f"may be the recording that is enrolled as {nearest.id} of {nearest.source}"
+
+
+def _human(ranked: Sequence[Candidate], unknown: bool) -> Iterator[str]:
+    """The warning that a clip may be human speech, where the answer does not say so itself."""
+    for place, candidate in enumerate(ranked):
+        likely = candidate.lr is not None and candidate.lr.log10_lr > 0
+        if HUMAN in (candidate.kind, candidate.family) and likely and (unknown or place > 0):
+            yield f"may be human speech: {candidate.source} is enrolled as such, and scores {candidate.score:.2f}"

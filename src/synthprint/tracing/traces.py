@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from synthprint.calibration.calibration import Evidence
+from synthprint.components import ComponentAnswer
+from synthprint.conditions import Conditions
 
 HUMAN = "human"  # the kind, or family, of a source that is no system at all
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An enrolled source and its score; higher means closer."""
+    """An enrolled source and its score; higher means closer.
+
+    Attributes:
+        aliases: its other names.
+        lr: this source made the clip, against another source; None where the gallery has no calibration.
+    """
 
     source: str
     family: str | None
     kind: str | None
     score: float
+    aliases: tuple[str, ...] = ()
+    lr: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,12 @@ class Trace:
         enrolled: how many sources the clip was compared with.
         duration_s: length of the clip in seconds, where known.
         warnings: what makes the answer less sure, in words.
+        unknown_lr: none of the enrolled sources made the clip, against one of them; None as with `Candidate.lr`.
+        statements: what the evidence is worth, in words and numbers.
+        calibrated_on: the population behind the likelihood ratios, in words.
+        components: "family" and "vocoder", as far as the gallery knows them -> what is said of it.
+        conditions: the state of the clip, where its samples were at hand.
+        outside: each limit of what was validated that the clip is beyond, in words.
     """
 
     path: str
@@ -59,6 +76,12 @@ class Trace:
     enrolled: int
     duration_s: float | None = None
     warnings: tuple[str, ...] = ()
+    unknown_lr: Evidence | None = None
+    statements: tuple[str, ...] = ()
+    calibrated_on: str | None = None
+    components: Mapping[str, ComponentAnswer] = field(default_factory=dict)
+    conditions: Conditions | None = None
+    outside: tuple[str, ...] = ()
 
     @property
     def ambiguous(self) -> bool:
@@ -97,16 +120,22 @@ class Trace:
         limit = "no threshold is set" if self.threshold is None else f"threshold {self.threshold:.2f}"
         scores = f"(score {best.score:.2f}, {limit})"
         if self.unknown:
-            return f"unknown: none of the {self.enrolled} enrolled sources; the closest is {best.source} {scores}"
-        if self.rivals:
+            found = f"unknown: none of the {self.enrolled} enrolled sources; the closest is {best.source} {scores}"
+        elif self.rivals:
             names = _listed([best.source, *(rival.source for rival in self.rivals)])
             what = f"family {self.common_family}" if self.common_family else "they are of different families"
             return f"{names} are too close to tell apart: {what} {scores}"
-        if self.threshold is None:
-            return f"{best.source}: the closest of the {self.enrolled} enrolled sources {scores}"
-        if HUMAN in (best.kind, best.family):
-            return f"{best.source}: human speech, one of the {self.enrolled} enrolled sources {scores}"
-        return f"{best.source}: one of the {self.enrolled} enrolled sources {scores}"
+        elif self.threshold is None:
+            found = f"{best.source}: the closest of the {self.enrolled} enrolled sources {scores}"
+        else:
+            human = "human speech, " if HUMAN in (best.kind, best.family) else ""
+            found = f"{best.source}: {human}one of the {self.enrolled} enrolled sources {scores}"
+        return f"{found}; also known as {_listed(best.aliases)}" if best.aliases and not self.unknown else found
+
+    def component_sentence(self) -> str | None:
+        """What is known of the maker of a clip whose source is not named: its family, its vocoder."""
+        told = [f"{name} {found.value}" for name, found in self.components.items() if found.value is not None]
+        return f"its maker resembles those of {' and '.join(told)}" if told and (self.unknown or self.rivals) else None
 
 
 @dataclass(frozen=True)
@@ -121,21 +150,7 @@ class Failure:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two clips and the cosine similarity of their embeddings, from -1 to 1; higher means more likely one source."""
-
-    a: str
-    b: str
-    score: float
-    warnings: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-
 def _listed(names: Sequence[str], most: int = 4) -> str:
     """a and b; a, b and c; a, b, c and 7 more."""
     shown = list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return ", ".join(shown[:-1]) + " and " + shown[-1]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

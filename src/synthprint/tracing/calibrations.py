@@ -1,0 +1,187 @@
+"""Likelihood ratios of a gallery's scores, and of two sets of clips: which calibration holds for what was compared.
+
+An LR holds for trials made as those that it was fitted on: a source enrolled with ten clips scores higher than one
+enrolled with one. So there is a calibration for each of some numbers of clips; what was enrolled with more than the
+last of them is read with that one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthprint import files
+from synthprint.backends.centroid import Centroid
+from synthprint.calibration.calibration import Calibration
+from synthprint.calibration.fitting import fit
+from synthprint.calibration.trials import clip_against_source, clip_pairs, set_against_set
+from synthprint.errors import CalibrationError
+from synthprint.shelves import Backend
+from synthprint.types import Embeddings
+
+NUMBERS = (1, 2, 3, 5, 10)  # of clips, for which there is a calibration
+MOST_SOURCES, MOST_CLIPS = 200, 24  # that are fitted on: all against all of them is a matrix
+COMPARISONS = "calibrations.json"  # in a checkpoint's folder
+FORMAT = "synthprint-comparisons-1"
+MAX_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class SourceCalibrations:
+    """What the scores of a gallery's backend mean.
+
+    Attributes:
+        by_clips: number of enrolled clips -> this source made the clip, against another source.
+        known: the best score -> one of the enrolled sources made the clip, against none of them.
+    """
+
+    by_clips: Mapping[int, Calibration] = field(default_factory=dict)
+    known: Calibration | None = None
+
+    def of(self, clips: int) -> Calibration | None:
+        """For a source enrolled with so many clips; None where nothing was fitted."""
+        return self.by_clips.get(max((n for n in self.by_clips if n <= clips), default=0))
+
+    @property
+    def population(self) -> str | None:
+        """What was fitted on, in words; None where nothing was."""
+        one = next(iter(self.by_clips.values()), self.known)
+        return one.validation if one else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        by_clips = {str(n): calibration.to_dict() for n, calibration in self.by_clips.items()}
+        return {"by_clips": by_clips, "known": self.known.to_dict() if self.known else None}
+
+    @classmethod
+    def from_dict(cls, found: Any) -> SourceCalibrations:
+        """Check and take what `to_dict` gave.
+
+        Raises:
+            CalibrationError: something is missing or out of range.
+        """
+        try:
+            by_clips = {int(n): Calibration.from_dict(one) for n, one in found["by_clips"].items()}
+            known = found["known"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CalibrationError(f"not the calibrations of a gallery ({error})") from error
+        return cls(by_clips, None if known is None else Calibration.from_dict(known))
+
+
+def fit_by_clips(
+    embeddings: Embeddings, sources: Sequence[str], backend: Backend, name: str, data: str
+) -> dict[int, Calibration]:
+    """Number of enrolled clips -> calibration of a clip against a source, as far as the sources have clips enough.
+
+    Args:
+        embeddings: of development clips, of which `sources` says whose they are.
+        backend: fitted; `name` is its own on the shelf.
+        data: where the clips come from, in words.
+
+    Raises:
+        CalibrationError: there are too few sources or clips for a single one.
+    """
+    kept = _some(sources)
+    vectors, owners = embeddings.vectors[kept], [sources[i] for i in kept]
+    fitted: dict[int, Calibration] = {}
+    for n in NUMBERS:
+        try:
+            trials = clip_against_source(vectors, owners, n, backend, name)
+            fitted[n] = fit(trials.of(data, embeddings.extractor))
+        except CalibrationError:
+            if not fitted:
+                raise
+            break
+    return fitted
+
+
+def _some(sources: Sequence[str]) -> np.ndarray:
+    """Positions of at most MOST_CLIPS clips of each of at most MOST_SOURCES sources, those with the most clips."""
+    _, owners, counts = np.unique(np.asarray(sources, object), return_inverse=True, return_counts=True)
+    chosen = np.argsort(-counts, kind="stable")[:MOST_SOURCES]
+    kept = [np.flatnonzero(owners == source)[:MOST_CLIPS] for source in chosen]
+    return np.sort(np.concatenate([*kept, np.zeros(0, np.int64)])).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ComparisonCalibrations:
+    """What the cosine of two sets of clips means, each set as its mean direction.
+
+    Attributes:
+        extractor: digest of what embedded the clips.
+        by_clips: (fewer, more) clips in the two sets -> the same source made both, against two different ones.
+    """
+
+    extractor: str
+    by_clips: Mapping[tuple[int, int], Calibration]
+
+    def of(self, a: int, b: int) -> Calibration | None:
+        """For sets of `a` and `b` clips; None where nothing was fitted."""
+        fewer, more = sorted((a, b))
+        fits = [sizes for sizes in self.by_clips if sizes[0] <= fewer and sizes[1] <= more]
+        return self.by_clips[max(fits)] if fits else None
+
+    def save(self, folder: Path) -> None:
+        """Write `calibrations.json` into a checkpoint's folder."""
+        fitted = [{"clips": list(sizes), **one.to_dict()} for sizes, one in self.by_clips.items()]
+        table = {"format": FORMAT, "extractor": self.extractor, "calibrations": fitted}
+        files.write_json(folder / COMPARISONS, table)
+
+    @classmethod
+    def load(cls, folder: Path, extractor: str) -> ComparisonCalibrations | None:
+        """Those of the checkpoint in `folder` with this digest; None where it has none of its own.
+
+        Raises:
+            CalibrationError: the file is damaged or of another version.
+        """
+        path = folder / COMPARISONS
+        if not path.is_file():
+            return None
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise CalibrationError("is larger than any such file")
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["format"] != FORMAT:
+                raise CalibrationError(f"is of format {str(found['format'])[:40]!r}, not {FORMAT!r}")
+            by_clips = {_sizes(one["clips"]): Calibration.from_dict(one) for one in found["calibrations"]}
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, CalibrationError) as error:
+            raise CalibrationError(f"{path}: {error}; make it again: synthprint calibrate") from error
+        return cls(extractor, by_clips) if found["extractor"] == extractor else None
+
+
+def _sizes(found: Sequence[int]) -> tuple[int, int]:
+    fewer, more = map(int, found)
+    return fewer, more
+
+
+def fit_comparisons(embeddings: Embeddings, sources: Sequence[str], data: str) -> ComparisonCalibrations:
+    """Calibrations of `NUMBERS` of clips against each other, as far as the sources have clips enough.
+
+    Args:
+        embeddings: of development clips, of which `sources` says whose they are.
+        data: where the clips come from, in words.
+
+    Raises:
+        CalibrationError: there are too few sources or clips to calibrate a clip against a clip.
+    """
+    return ComparisonCalibrations(embeddings.extractor, dict(_fit_comparisons(embeddings, sources, data)))
+
+
+def _fit_comparisons(
+    embeddings: Embeddings, sources: Sequence[str], data: str
+) -> Iterator[tuple[tuple[int, int], Calibration]]:
+    yield (1, 1), fit(clip_pairs(embeddings.vectors, sources).of(data, embeddings.extractor))
+    kept = _some(sources)
+    vectors, owners = embeddings.vectors[kept], [sources[i] for i in kept]
+    for sizes in [pair for pair in combinations_with_replacement(NUMBERS, 2) if pair != (1, 1)]:
+        try:
+            trials = set_against_set(vectors, owners, sizes, Centroid(), "centroid")
+            yield sizes, fit(trials.of(data, embeddings.extractor))
+        except CalibrationError:  # too few clips for sets so large
+            continue
