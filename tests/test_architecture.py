@@ -27,8 +27,8 @@ LEVELS = (
     ("shelves", SHELVES),
     ("verbs", ("training", "training_step", "training_data", "modules", "resident", "runs", "export", "extractors",
                "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search", "pair_kernels",
-               "calibration", "validation", "conditions", "coding", "degradations", "probing", "mapping", "manifests",
-               "linting", "corpus")),
+               "calibration", "validation", "conditions", "components", "coding", "degradations", "probing", "mapping",
+               "manifests", "linting", "corpus")),
     ("faces", ("tracing", "stressing", "figures", "experiments")),
     ("doors", ("cli", "__main__")),
 )  # fmt: skip
