@@ -33,7 +33,7 @@ from synthprint.tracing.enrolment import Enrolment, backend_of, source_of
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip
 from synthprint.tracing.openset import EQUAL_ERROR, Development, Rule, component_trials, evidence_trials, rule
-from synthprint.tracing.thresholds import COMPONENT_POINT, COMPONENTS
+from synthprint.tracing.thresholds import COMPONENTS, MOST_WRONG
 from synthprint.types import Embeddings, Manifest, Utterance
 
 NEVER_ENROLLED = ("gnuspeech/male", "gnuspeech/female", "gnuspeech/child")
@@ -134,7 +134,7 @@ def component_rules(
     for component in COMPONENTS:
         values = {u.source: value for u in manifest if (value := getattr(source_of(u), component))}
         test = Development(clips[0].vectors, [gallery.identity(source) for source in clips[1]], DEV)
-        rules[component] = rule(*component_trials(*parts, values, test), COMPONENT_POINT, len(values))
+        rules[component] = rule(*component_trials(*parts, values, test), EQUAL_ERROR, len(values), MOST_WRONG)
     return rules
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--backend", default="centroid")
+    parser.add_argument("--backend", default="mahalanobis")
     arguments = parser.parse_args()
 
     checkpoint = Checkpoint.load(arguments.run)

@@ -13,7 +13,13 @@ from synthprint.augmentation import Augmentation
 from synthprint.backends.centroid import Centroid
 from synthprint.calibration.calibration import Calibration
 from synthprint.calibration.fitting import CrossFitted
-from synthprint.calibration.trials import SourceTrials, clip_against_source, clip_pairs, set_against_set
+from synthprint.calibration.trials import (
+    SourceTrials,
+    clip_against_source,
+    clip_pairs,
+    scores_without_own,
+    set_against_set,
+)
 from synthprint.errors import AudioError
 from synthprint.extraction import embed
 from synthprint.extractors import Extractor
@@ -79,14 +85,14 @@ def trials(
     gallery: Gallery, backend: str, embeddings: Embeddings, utterances: Sequence[Utterance], unknown: bool
 ) -> Identified:
     """Clips against the gallery; as unknowns, each against the gallery without its own source."""
-    scorer = backend_of(gallery, backend).enrol(gallery.vectors, gallery.owners)
-    scores = scorer(embeddings.select([u.id for u in utterances]).vectors).copy()  # [S, T]
+    fitted, vectors = backend_of(gallery, backend), embeddings.select([u.id for u in utterances]).vectors
     row = {name: i for i, name in enumerate(gallery.names)}
     truth = np.array([row.get(gallery.identity(u.source), -1) for u in utterances])
     if unknown:
-        inside = np.flatnonzero(truth >= 0)
-        scores[truth[inside], inside] = -np.inf
+        scores = scores_without_own(gallery.vectors, gallery.owners, fitted, vectors, truth)
         truth = np.full(len(truth), -1)
+    else:
+        scores = fitted.enrol(gallery.vectors, gallery.owners)(vectors)
     return identified(scores, truth, [u.source for u in utterances], "held-out clips")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthprint import shelves
+from synthprint.backends.energy import Energy
 from synthprint.backends.knn import NearestNeighbours
-from synthprint.errors import RecipeError
+from synthprint.backends.mahalanobis import Mahalanobis
+from synthprint.errors import GalleryError, RecipeError
 from synthprint.shelves import Backend
 from synthprint.types import Embeddings
 from synthprint.vectors import cosines, unit
 
 Vector = Sequence[float]
+ByHand = Callable[[list[list[Vector]], Vector], list[float]]
 BACKENDS = shelves.names("backends")
 
 
@@ -35,12 +39,41 @@ def knn_by_hand(clips: list[Vector], test: Vector) -> float:
     return sum(best) / len(best)
 
 
-# How each backend scores a test utterance against the clips of one source. A new backend needs its own here.
-BY_HAND: dict[str, Callable[[list[Vector], Vector], float]] = {
-    "cosine": lambda clips, test: max(cosine_by_hand(clip, test) for clip in clips),
-    "centroid": centroid_by_hand,
-    "knn": knn_by_hand,
+def energy_by_hand(sources: list[list[Vector]], test: Vector) -> list[float]:
+    cosine = [centroid_by_hand(clips, test) for clips in sources]
+    energy = 0.05 * math.log(sum(math.exp(c / 0.05) for c in cosine))
+    return [energy - (max(cosine) - c) for c in cosine]
+
+
+def mahalanobis_by_hand(fitted: list[list[Vector]], clips: list[Vector], test: Vector) -> float:
+    """With scatter, shrinkage and distance written out; `fitted` are the sources that W is learnt from."""
+    sources = [np.array([np.array(v) / np.linalg.norm(v) for v in of]) for of in fitted]
+    dim = len(test)
+    scatter, residuals = np.zeros((dim, dim)), 0
+    for of in sources:
+        for v in of:
+            scatter += np.outer(v - of.mean(axis=0), v - of.mean(axis=0))
+        residuals += len(of) - 1
+    variance = max(np.trace(scatter) / residuals / dim, 1e-8) if residuals else 1 / dim
+    within = (scatter + dim * variance * np.eye(dim)) / (residuals + dim)
+    mean = np.mean([np.array(v) / np.linalg.norm(v) for v in clips], axis=0)
+    apart = np.array(test) / np.linalg.norm(test) - mean
+    return 1 / (1 + float(apart @ np.linalg.solve(within, apart)) / (dim * (1 + 1 / len(clips))))
+
+
+def each(one: Callable[[list[Vector], Vector], float]) -> ByHand:
+    return lambda sources, test: [one(clips, test) for clips in sources]
+
+
+# How each backend scores a test utterance against the clips of all sources. A new backend needs its own here.
+BY_HAND: dict[str, ByHand] = {
+    "cosine": each(lambda clips, test: max(cosine_by_hand(clip, test) for clip in clips)),
+    "centroid": each(centroid_by_hand),
+    "energy": energy_by_hand,
+    "knn": each(knn_by_hand),
+    "mahalanobis": lambda sources, test: [mahalanobis_by_hand(sources, clips, test) for clips in sources],
 }
+JOINT = {"energy"}  # add to all scores of a test utterance what the sources say of it together
 
 
 def made(name: str, vectors: np.ndarray, owners: np.ndarray) -> Backend:
@@ -73,9 +106,13 @@ def test_equals_its_definition(name: str, gallery: tuple[np.ndarray, np.ndarray,
     vectors, owners, test = gallery
     backend = made(name, vectors, owners)
     by_source = [[v.tolist() for v in vectors[owners == source]] for source in range(owners.max() + 1)]
-    expected = [[BY_HAND[name](clips, t) for t in test.tolist()] for clips in by_source]
-    assert backend.enrol(vectors, owners)(test) == pytest.approx(np.array(expected), abs=2e-6)
-    pairs = [[cosine_by_hand(e, t) for t in test.tolist()] for e in vectors.tolist()]
+    expected = np.array([BY_HAND[name](by_source, t) for t in test.tolist()]).T
+    assert backend.enrol(vectors, owners)(test) == pytest.approx(expected, abs=2e-6)
+
+    def pair(one: Vector, test: Vector) -> float:
+        return mahalanobis_by_hand(by_source, [one], test) if name == "mahalanobis" else cosine_by_hand(one, test)
+
+    pairs = [[pair(e, t) for t in test.tolist()] for e in vectors.tolist()]
     assert backend.score(vectors, test) == pytest.approx(np.array(pairs), abs=2e-6)
 
 
@@ -89,9 +126,10 @@ def test_order_and_company_do_not_matter(
     backend = made(name, vectors, owners)
     order = np.random.default_rng(seed).permutation(len(vectors))
     scores = backend.enrol(vectors, owners)(test)
-    assert backend.enrol(vectors[order], owners[order])(test) == pytest.approx(scores, abs=1e-6)
+    again = made(name, vectors[order], owners[order]).enrol(vectors[order], owners[order])
+    assert again(test) == pytest.approx(scores, abs=2e-6)
     for i, one in enumerate(test):
-        assert backend.enrol(vectors, owners)(one[None])[:, 0] == pytest.approx(scores[:, i], abs=1e-6)
+        assert backend.enrol(vectors, owners)(one[None])[:, 0].tolist() == scores[:, i].tolist()
     assert backend.score(vectors[order], test) == pytest.approx(backend.score(vectors, test)[order], abs=1e-6)
 
 
@@ -103,8 +141,10 @@ def test_a_source_of_one_utterance_scores_as_the_utterance(
 ) -> None:
     vectors, owners, test = gallery
     backend = made(name, vectors, owners)
-    alone = backend.enrol(vectors, np.arange(len(vectors)))
-    assert alone(test) == pytest.approx(backend.score(vectors, test), abs=1e-6)
+    alone, pairs = backend.enrol(vectors, np.arange(len(vectors)))(test), backend.score(vectors, test)
+    if name in JOINT:
+        alone, pairs = alone - alone.max(axis=0), pairs - pairs.max(axis=0)
+    assert alone == pytest.approx(pairs, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -128,6 +168,81 @@ def test_knn_takes_the_k_best() -> None:
 def test_knn_refuses_a_senseless_k(k: int) -> None:
     with pytest.raises(RecipeError, match="knn: k = "):
         NearestNeighbours(k)
+
+
+@pytest.mark.parametrize("temperature", [0, -0.1, math.inf, math.nan, "0.1"])
+def test_energy_refuses_a_senseless_temperature(temperature: float) -> None:
+    with pytest.raises(RecipeError, match="energy: temperature = "):
+        Energy(temperature)
+
+
+def test_energy_of_sources_by_themselves_and_together() -> None:
+    """What held-out trials are made of: a source may be taken out of scores that are there."""
+    rng = np.random.default_rng(1)
+    vectors, test = rng.standard_normal((2, 6, 4)).astype(np.float32)
+    owners, backend = np.array([0, 0, 1, 1, 2, 2]), Energy()
+    alone = backend.alone(vectors, owners)(test)
+    assert backend.together(alone) == pytest.approx(backend.enrol(vectors, owners)(test), abs=1e-6)
+    alone[2] = -np.inf
+    assert backend.together(alone)[:2] == pytest.approx(backend.enrol(vectors[:4], owners[:4])(test), abs=1e-6)
+    alone[:2] = -np.inf
+    assert np.isneginf(backend.together(alone)).all()
+
+
+def test_energy_is_higher_where_more_sources_are_close() -> None:
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    few, many = (Energy().enrol(vectors[:n], np.arange(n))(np.array([[1, 0]], np.float32)) for n in (1, 3))
+    assert few.max() == pytest.approx(1)
+    assert many.max() == pytest.approx(1 + 0.05 * math.log(2))
+
+
+def test_mahalanobis_gives_a_clip_of_the_source_a_distance_of_about_one() -> None:
+    """Sources of 1, 2 and 30 clips: a further clip is as far off as expected, whatever their number."""
+    rng = np.random.default_rng(5)
+    sizes, dim = np.tile([1, 2, 30], 40), 16
+    centres = unit(rng.standard_normal((len(sizes), dim)))
+    spread = rng.standard_normal((dim, dim)) / 100
+
+    def drawn(owners: np.ndarray) -> np.ndarray:
+        return (centres[owners] + rng.standard_normal((len(owners), dim)) @ spread).astype(np.float32)
+
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    vectors = drawn(owners)
+    own = np.repeat(np.arange(len(sizes)), 20)
+    test = drawn(own)
+    scores = made("mahalanobis", vectors, owners).enrol(vectors, owners)(test)[own, np.arange(len(own))]
+    means = [(1 / scores[sizes[own] == size] - 1).mean() for size in (1, 2, 30)]
+    assert means == pytest.approx([1.0] * 3, abs=0.15)
+
+
+def test_mahalanobis_weighs_directions_by_their_spread() -> None:
+    """The nearer source by the cosine lies off along a direction in which clips hardly vary."""
+    rng = np.random.default_rng(3)
+    base = np.array([[1, 0, 0], [1, 0.4, 0], [1, 0, 0.2]])
+    owners = np.repeat(np.arange(3), 50)
+    vectors = (base[owners] + rng.standard_normal((150, 3)) * [0, 0.2, 0.02]).astype(np.float32)
+    test = np.array([[1, 0.18, 0.08]], np.float32)
+    nearest = {name: made(name, vectors, owners).enrol(vectors, owners)(test)[:, 0] for name in BACKENDS}
+    assert nearest["centroid"][2] > nearest["centroid"][1]
+    assert nearest["mahalanobis"][1] > nearest["mahalanobis"][2]
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [np.eye(8)[:3], np.tile(np.eye(8)[:1], (3, 1)), np.array([np.eye(8)[0], np.eye(8)[0], np.eye(8)[1]])],
+    ids=["one clip a source", "all clips equal", "equal clips"],
+)
+def test_mahalanobis_of_hardly_any_clips(vectors: np.ndarray) -> None:
+    vectors = vectors.astype(np.float32)
+    for owners in (np.arange(3), np.array([0, 0, 1]), np.zeros(3, int)):
+        scores = made("mahalanobis", vectors, owners).enrol(vectors, owners)(vectors)
+        assert np.isfinite(scores).all()
+        assert (scores[owners, np.arange(3)] >= scores.max(axis=0) - 1e-6).all()
+
+
+def test_mahalanobis_must_be_fitted() -> None:
+    with pytest.raises(GalleryError, match="mahalanobis: scores only after it was fitted"):
+        Mahalanobis().score(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32))
 
 
 def test_unit_vectors_of_any_size() -> None:

@@ -28,6 +28,7 @@ from synthprint.tracing.openset import (
     threshold_at,
     trials,
 )
+from synthprint.types import Embeddings
 from synthprint.vectors import unit
 
 
@@ -133,7 +134,8 @@ def enrolled(seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
 @pytest.mark.parametrize("name", shelves.names("backends"))
 def test_held_out_trials_leave_the_clip_or_the_source_out(name: str) -> None:
     vectors, owners, names = enrolled()
-    backend = shelves.find("backends", name)()
+    embeddings = Embeddings(tuple(map(str, range(len(vectors)))), vectors.astype(np.float32))
+    backend = shelves.find("backends", name)().fit(embeddings, [names[owner] for owner in owners])
     known, unknown = held_out(backend, vectors, owners, names)
     best_known, best_unknown, right = [], [], []
     for clip, owner in enumerate(owners):

@@ -21,7 +21,7 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from synthprint.errors import MissingDependency, ShelfError
 
@@ -80,8 +80,9 @@ class Backend(Protocol):
     `fit` learns from labelled embeddings what there is to learn, and returns the backend; it never sees a test
     label. `score` compares single utterances. `enrol` takes the N enrolled utterances of S sources, `owners` [N]
     being the source of each (0 … S-1, each at least once), and gives the function that compares with sources:
-    test [T, D] -> [S, T]. A source of one utterance scores as that utterance does. The order of utterances does
-    not matter, and a test utterance's scores do not depend on the others.
+    test [T, D] -> [S, T]. The best of these scores is what a threshold is put on. A source of one utterance scores as
+    that utterance does, whatever else is enrolled (but see `JointBackend`). The order of utterances does not matter,
+    and a test utterance's scores do not depend on the others.
     """
 
     def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Backend: ...
@@ -89,6 +90,19 @@ class Backend(Protocol):
     def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray: ...
 
     def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer: ...
+
+
+@runtime_checkable
+class JointBackend(Backend, Protocol):
+    """A backend that adds to all scores of a test utterance what the enrolled sources say of it together.
+
+    `alone` is as `enrol`, but scores each source by itself. `together` turns such scores [S, T] into those of `enrol`;
+    a source that scores -inf counts as not enrolled. So a source can be taken out of scores that are there.
+    """
+
+    def alone(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer: ...
+
+    def together(self, scores: np.ndarray, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

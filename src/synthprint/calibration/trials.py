@@ -12,16 +12,17 @@ Everything is deterministic. Where there are more trials than asked for, every k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from synthprint.errors import CalibrationError
-from synthprint.shelves import Backend
+from synthprint.shelves import Backend, JointBackend, SourceScorer
 from synthprint.vectors import cosines, unit
 
+Enrol = Callable[[np.ndarray, np.ndarray], SourceScorer]
 MOST = 250_000  # trials of each kind
 ROWS = 256  # that are scored together
 WEIGHTINGS = ("sources", "trials")
@@ -241,10 +242,8 @@ def known_or_unknown(
     """
     names, owners = _labels(sources)
     if enrolled is None:
-        scores = left_out_scores(vectors, owners, backend).astype(np.float64)
+        scores, others = left_out_scores(vectors, owners, backend)
         own = scores[owners, np.arange(len(owners))]
-        others = scores.copy()
-        others[owners, np.arange(len(owners))] = -np.inf
         kept, there = np.isfinite(own), np.isfinite(others.max(axis=0))
         best = np.concatenate([scores.max(axis=0)[kept], others.max(axis=0)[there]])
         target = np.repeat([True, False], [kept.sum(), there.sum()])
@@ -257,17 +256,39 @@ def known_or_unknown(
     return SourceTrials(best, target, whose, whose, names, compared, name, len(owners))
 
 
-def left_out_scores(vectors: np.ndarray, owners: np.ndarray, backend: Backend) -> np.ndarray:
-    """[S, N] every clip against every source, its own enrolled without it; -inf where it is alone in its source."""
-    scores = backend.enrol(vectors, owners)(vectors)
+def left_out_scores(vectors: np.ndarray, owners: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
+    """[S, N] every clip against every source, twice: its own enrolled without the clip, and its own not enrolled.
+
+    -inf where the own source has no other clip, and in the second matrix for every own source.
+    """
+    alone, together = _apart(backend)
+    scores = alone(vectors, owners)(vectors).astype(np.float64)
+    without = scores.copy()
+    without[owners, np.arange(len(owners))] = -np.inf
     for source, members in enumerate(_members(owners)):
         for position, clip in enumerate(members):
             others = np.delete(members, position)
             scores[source, clip] = -np.inf
             if len(others):
-                scorer = backend.enrol(vectors[others], np.zeros(len(others), np.int64))
+                scorer = alone(vectors[others], np.zeros(len(others), np.int64))
                 scores[source, clip] = scorer(vectors[[clip]])[0, 0]
-    return scores
+    return together(scores), together(without)
+
+
+def scores_without_own(
+    vectors: np.ndarray, owners: np.ndarray, backend: Backend, test: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    """[S, T] clips [T, D] against every source but their own, which scores -inf; `own` [T] is its index, or -1."""
+    alone, together = _apart(backend)
+    scores = alone(vectors, owners)(test).astype(np.float64)
+    there = np.flatnonzero(own >= 0)
+    scores[own[there], there] = -np.inf
+    return together(scores)
+
+
+def _apart(backend: Backend) -> tuple[Enrol, Callable[[np.ndarray], np.ndarray]]:
+    """What enrols so that each source is scored by itself, and what turns such scores into the backend's own."""
+    return (backend.alone, backend.together) if isinstance(backend, JointBackend) else (backend.enrol, np.asarray)
 
 
 def _labels(sources: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:

@@ -20,7 +20,9 @@ Enrolled = Annotated[
     Path | None,
     typer.Option("--gallery", "-g", help="The enrolled sources (default: those that come with synthprint)."),
 ]
-Backend = Annotated[str | None, typer.Option(help="centroid, knn or cosine (default: the gallery's).")]
+Backend = Annotated[
+    str | None, typer.Option(help="centroid, cosine, energy, knn or mahalanobis (default: the gallery's).")
+]
 Model = Annotated[
     Path | None,
     typer.Option("--model", help="The extractor's checkpoint (default: the one that comes with synthprint)."),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from synthprint import files, metrics
+from synthprint.calibration.trials import scores_without_own
 from synthprint.degradations import Level
 from synthprint.errors import GalleryError
 from synthprint.extractors import Extractor
@@ -72,7 +73,8 @@ class Identification:
             )
         self._threshold = rule.threshold
         self._row = {name: i for i, name in enumerate(gallery.names)}
-        self._scorer = backend_of(gallery, backend).enrol(gallery.vectors, gallery.owners)
+        self._gallery, self._backend = gallery, backend_of(gallery, backend)
+        self._scorer = self._backend.enrol(gallery.vectors, gallery.owners)
         paths = {u.id: clips.audio_path(u) for u in clips}
         digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
         enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
@@ -85,10 +87,9 @@ class Identification:
             return {}
         sources = np.array([source_of[key] for key in kept], dtype=object)
         truth = np.array([self._row.get(source, -1) for source in sources])
-        scores = self._scorer(embeddings.select(kept).vectors).copy()  # [S, T]
-        here = truth >= 0
-        known = identified(scores[:, here], truth[here], sources[here], "") if here.any() else None
-        scores[truth[here], np.flatnonzero(here)] = -np.inf
+        vectors, here = embeddings.select(kept).vectors, truth >= 0
+        known = identified(self._scorer(vectors[here]), truth[here], sources[here], "") if here.any() else None
+        scores = scores_without_own(self._gallery.vectors, self._gallery.owners, self._backend, vectors, truth)
         unknown = identified(scores, np.full(len(kept), -1), sources, "")
         return {
             "false_rejection": _rate(known, known.best < self._threshold) if known else None,

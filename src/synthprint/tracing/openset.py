@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthprint.calibration.trials import SourceTrials, left_out_scores
+from synthprint.calibration.trials import SourceTrials, left_out_scores, scores_without_own
 from synthprint.components import component_scores
 from synthprint.errors import GalleryError
 from synthprint.shelves import Backend
@@ -179,13 +179,12 @@ def held_out(
     """
     clips = np.arange(len(vectors))
     labels = np.asarray(names, dtype=object)[owners]
-    scores = left_out_scores(vectors, owners, backend)  # [S, N]
+    scores, without = left_out_scores(vectors, owners, backend)  # [S, N]
     kept = np.flatnonzero(np.isfinite(scores[owners, clips]))  # not those that are alone in their source
     known = identified(scores[:, kept], owners[kept], labels[kept], "enrolled clips, one left out at a time")
-    scores[owners, clips] = -np.inf
     left = clips if len(names) > 1 else clips[:0]
     nobody = np.full(len(left), -1)
-    unknown = identified(scores[:, left], nobody, labels[left], "enrolled clips, one source left out at a time")
+    unknown = identified(without[:, left], nobody, labels[left], "enrolled clips, one source left out at a time")
     return known, unknown
 
 
@@ -206,11 +205,9 @@ def component_trials(
         values: of the sources, enrolled or not, whose component is on record.
         test: clips; they may be the enrolled ones.
     """
-    scores = backend.enrol(vectors, owners)(test.vectors).astype(np.float64)
     row = {name: i for i, name in enumerate(names)}
-    for clip, source in enumerate(test.sources):
-        if source in row:
-            scores[row[source], clip] = -np.inf
+    own = np.array([row.get(source, -1) for source in test.sources])
+    scores = scores_without_own(vectors, owners, backend, test.vectors, own)
     on_record = np.array([i for i, name in enumerate(names) if name in values], np.int64)
     clips = np.array([i for i, source in enumerate(test.sources) if source in values], np.int64)
     found, of_value = component_scores(scores[np.ix_(on_record, clips)], [values[names[i]] for i in on_record])
@@ -240,8 +237,13 @@ def evidence_trials(known: Identified, unknown: Identified, backend: str, extrac
     return SourceTrials(scores, target, whose, whose, tuple(sources), compared, backend, len(scores), data, extractor)
 
 
-def rule(known: Identified, unknown: Identified, point: OperatingPoint, enrolled: int) -> Rule:
+def rule(
+    known: Identified, unknown: Identified, point: OperatingPoint, enrolled: int, most_wrong: float = MAX_WRONG
+) -> Rule:
     """The rule of a gallery with `enrolled` sources, from known and unknown trials.
+
+    Args:
+        most_wrong: see `margin_of`.
 
     Raises:
         GalleryError: one of the two kinds of trials is missing.
@@ -258,7 +260,7 @@ def rule(known: Identified, unknown: Identified, point: OperatingPoint, enrolled
     threshold, false_rejection, false_acceptance = threshold_at(known, unknown, point)
     named = known.best >= threshold
     weights = known.weights
-    margin, ambiguous, wrong = margin_of(known.lead[named], known.right[named], weights[named])
+    margin, ambiguous, wrong = margin_of(known.lead[named], known.right[named], weights[named], most_wrong)
     return Rule(
         threshold=threshold,
         margin=margin,
@@ -296,8 +298,10 @@ def threshold_at(known: Identified, unknown: Identified, point: OperatingPoint) 
     return float(cuts[at]), *(float(np.clip(rate, 0.0, 1.0)) for rate in rates)  # type: ignore[return-value]
 
 
-def margin_of(lead: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
-    """The least margin with which at most MAX_WRONG of the clips that lead by it are named wrongly.
+def margin_of(
+    lead: np.ndarray, right: np.ndarray, weights: np.ndarray, most_wrong: float = MAX_WRONG
+) -> tuple[float, float, float]:
+    """The least margin with which at most `most_wrong` of the clips that lead by it are named wrongly.
 
     Where no margin reaches that, the one that comes nearest.
 
@@ -315,7 +319,7 @@ def margin_of(lead: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple
     behind = _share_below(lead, weights, cuts)
     wrong_behind = _share_below(lead, weights * ~right, cuts)
     wrong = (float((weights * ~right).sum()) - wrong_behind) / (float(weights.sum()) - behind)
-    excess = np.maximum(wrong, MAX_WRONG).round(12)
+    excess = np.maximum(wrong, most_wrong).round(12)
     at = int(np.argmin(excess))  # the first of the least, and so the least margin
     share = float(behind[at] / weights.sum())
     return float(cuts[at]), share, float(np.clip(wrong[at], 0.0, 1.0))

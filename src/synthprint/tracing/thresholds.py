@@ -28,8 +28,8 @@ from synthprint.tracing.openset import (
 )
 from synthprint.types import Embeddings, Manifest
 
-COMPONENT_POINT = OperatingPoint("false acceptance", 0.1)  # when a component is named, few may be named wrongly
 COMPONENTS = ("family", "vocoder")  # of a source, that an answer may name where it cannot name the source
+MOST_WRONG = 0.2  # of the components that are named; with fewer, hardly any is
 
 
 def set_threshold(
@@ -102,7 +102,7 @@ def _component_rules(gallery: Gallery, backend: Backend) -> dict[str, Rule]:
             continue
         found = component_trials(backend, gallery.vectors, gallery.owners, gallery.names, values, _enrolled(gallery))
         with suppress(GalleryError):  # where each value, or none, is that of several sources
-            rules[component] = rule(*found, COMPONENT_POINT, len(values))
+            rules[component] = rule(*found, EQUAL_ERROR, len(values), MOST_WRONG)
     return rules
 
 

@@ -82,11 +82,8 @@ def against_enrolled(
 def left_out(vectors: np.ndarray, sources: Sequence[str], backend: Backend) -> Answers:
     """Clips [N, D] against each other: known with the clip itself left out, unknown with its whole source."""
     names, owners = np.unique(np.asarray(sources, dtype=object), return_inverse=True)
-    scores = left_out_scores(vectors, owners, backend).astype(np.float64)
-    clips = np.arange(len(owners))
-    known = np.isfinite(scores[owners, clips])
-    without = scores.copy()
-    without[owners, clips] = -np.inf
+    scores, without = left_out_scores(vectors, owners, backend)
+    known = np.isfinite(scores[owners, np.arange(len(owners))])
     whose = names[owners]
     answer, best, other = names[scores.argmax(axis=0)], scores.max(axis=0), without.max(axis=0)
     there = np.isfinite(other)
