@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +167,20 @@ def test_limits_round_trip(limits: Limits) -> None:
 def test_limits_that_do_not_hold_together(values: object) -> None:
     with pytest.raises(CheckpointError, match="limits"):
         Limits.from_dict(values)  # type: ignore[arg-type]
+
+
+def test_limits_are_kept_with_the_checkpoint_that_they_are_of(tmp_path: Path) -> None:
+    LIMITS.save(tmp_path, "e" * 64)
+    assert Limits.load(tmp_path, "e" * 64) == LIMITS
+    assert Limits.load(tmp_path, "f" * 64) is None
+    assert Limits.load(tmp_path / "nowhere", "e" * 64) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"extractor": "e", "limits": {"max_hole_share": "1"}}', '{"extractor": "e", "limits": {"x": 1}}'],
+)
+def test_a_damaged_file_of_limits_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "limits.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"limits\.json: .*synthprint stress"):
+        Limits.load(tmp_path, "e" * 64)

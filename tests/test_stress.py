@@ -93,6 +93,7 @@ def test_the_figures_are_those_of_all_pairs_of_clean_and_degraded(
         assert level.eer == pytest.approx(metrics.eer(target, nontarget), abs=1e-3)
         llr = [np.log(10) * calibration(np.array(kind)) for kind in (target, nontarget)]
         assert level.cllr_bits == pytest.approx(metrics.cllr(*llr), abs=1e-4)
+        assert level.calibration_bits == pytest.approx(metrics.cllr(*llr) - metrics.cllr_min(*llr), abs=1e-4)
         assert level.changed == 1.0
         assert level.clips == len(dev)
 
@@ -288,7 +289,7 @@ def test_the_command_writes_a_table_limits_and_figures(
     assert json.loads((tmp_path / "out/stress.json").read_text()) == {
         k: told[k] for k in ("clean", "levels", "left_out")
     }
-    assert json.loads((tmp_path / "out/limits.json").read_text()) == told["limits"]
+    assert json.loads((tmp_path / "out/limits.json").read_text())["limits"] == told["limits"]
     with open(tmp_path / "out/stress.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["degradation"], row["level"]) for row in rows] == [

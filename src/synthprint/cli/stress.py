@@ -23,6 +23,7 @@ COLUMNS = (
     ("false acceptance %", "false_acceptance", 100.0),
     ("accuracy %", "accuracy", 100.0),
     ("Cllr (bits)", "cllr_bits", 1.0),
+    ("of which calibration", "calibration_bits", 1.0),
 )
 
 
@@ -60,19 +61,26 @@ def stress(
     from synthprint.manifests import distinct, open_manifest
     from synthprint.stressing.experiment import limits_of
     from synthprint.stressing.experiment import stress as run
+    from synthprint.tracing.calibrations import ComparisonCalibrations
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import gallery_folder, model_folder
 
-    extractor = load_extractor(model_folder(model), threads=threads)
+    folder = model_folder(model)
+    extractor = load_extractor(folder, threads=threads)
+    calibrations = ComparisonCalibrations.load(folder, extractor.digest)
+    calibration = calibrations.of(1, 1) if calibrations else None
     manifest = distinct(open_manifest(data, protocol))
     clips, spare = _chosen(manifest, split, per_source, seed)
     opened = None if gallery is None else Gallery.load(gallery_folder(gallery))
-    stressed = run(extractor, clips, out / "embeddings", spare, only or (), opened, seed=seed, threads=threads)
+    stressed = run(
+        extractor, clips, out / "embeddings", spare, only or (), opened,
+        calibration.apply if calibration else None, seed=seed, threads=threads,
+    )  # fmt: skip
     limits = limits_of(
         stressed, max_rise, max_fall, f"{stressed.clean.clips} clips of {len(clips.sources)} sources of {data.name}"
     )
     files.write_json(out / "stress.json", stressed.to_dict())
-    files.write_json(out / "limits.json", limits.to_dict())
+    limits.save(out, extractor.digest)
     files.write_text(out / "stress.csv", files.csv_text(_rows(stressed)))
     _draw(stressed, out)
     if as_json:
@@ -112,7 +120,7 @@ def _rows(stressed: Stressed) -> list[list[object]]:
     from synthprint.stressing.making import CONDITIONS, QUANTILES
 
     names = ["degradation", "level", "unit", "clips", "changed", "eer", "targets", "nontargets"]
-    names += ["cllr_bits", "false_rejection", "false_acceptance", "accuracy"]
+    names += ["cllr_bits", "calibration_bits", "false_rejection", "false_acceptance", "accuracy"]
     median = QUANTILES.index(0.5)
     rows: list[list[object]] = [[*names, "failed", *(f"median_{name}" for name in CONDITIONS), "music"]]
     for m in _measured(stressed):

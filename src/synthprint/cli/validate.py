@@ -24,7 +24,9 @@ def validate(
     enrol: Annotated[
         str | None, typer.Option(help="Of embeddings: enrol the clips of this split (default: leave one out).")
     ] = None,
-    backend: Annotated[str, typer.Option(help="Of embeddings: centroid, cosine, energy, knn or mahalanobis.")] = "centroid",
+    backend: Annotated[
+        str, typer.Option(help="Of embeddings: centroid, cosine, energy, knn or mahalanobis.")
+    ] = "centroid",
     scale: Annotated[str, typer.Option(help="What the scores of a file are: raw, or LRs: log10 or ln.")] = "raw",
     method: Annotated[
         str, typer.Option(help="What raw scores are calibrated with: logistic, pav or kde.")

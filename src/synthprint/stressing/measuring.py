@@ -38,7 +38,8 @@ class Measured:
         clips: how many were embedded.
         changed: share of the clips that the degradation changed at all.
         eer: over the pairs of a clean and a degraded clip, in 0 ... 1; with the numbers of `targets` and `nontargets`.
-        cllr_bits: of the same trials, where there is a calibration.
+        cllr_bits: of the same trials, where there is a calibration; `calibration_bits` of it are what a map fitted to
+            these very trials would have saved.
         false_rejection, false_acceptance, accuracy: where there is a gallery; see `tracing.openset.Rule`.
         conditions: of the degraded clips, condition -> its `making.QUANTILES`; and "music" -> the share of clips.
         failures: clip -> reason.
@@ -53,6 +54,7 @@ class Measured:
     targets: int
     nontargets: int
     cllr_bits: float | None = None
+    calibration_bits: float | None = None
     false_rejection: float | None = None
     false_acceptance: float | None = None
     accuracy: float | None = None
@@ -86,7 +88,7 @@ class Identification:
         if not kept:
             return {}
         sources = np.array([source_of[key] for key in kept], dtype=object)
-        truth = np.array([self._row.get(source, -1) for source in sources])
+        truth = np.array([self._row.get(self._gallery.identity(source), -1) for source in sources])
         vectors, here = embeddings.select(kept).vectors, truth >= 0
         known = identified(self._scorer(vectors[here]), truth[here], sources[here], "") if here.any() else None
         scores = scores_without_own(self._gallery.vectors, self._gallery.owners, self._backend, vectors, truth)
@@ -129,9 +131,10 @@ class Scorer:
         target, nontarget = scores[same & (ids[0][:, None] != ids[1][None])], scores[~same]
         if not len(target) or not len(nontarget):
             raise NotMeasurable("no trial: that takes two sources or more, one of them with two clips or more")
-        cllr = None
+        cllr, loss = None, None
         if self.calibration is not None:
             cllr = metrics.cllr(*(np.log(10) * self.calibration(kind) for kind in (target, nontarget)))
+            loss = cllr - metrics.cllr_min(target, nontarget)
         rates = self.identification.rates(degraded, self.source_of) if self.identification else {}
         return Measured(
             degradation=name,
@@ -143,6 +146,7 @@ class Scorer:
             targets=len(target),
             nontargets=len(nontarget),
             cllr_bits=cllr,
+            calibration_bits=loss,
             conditions=made.conditions,
             failures=made.failures,
             **rates,
