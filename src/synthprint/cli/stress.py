@@ -22,6 +22,7 @@ COLUMNS = (
     ("false rejection %", "false_rejection", 100.0),
     ("false acceptance %", "false_acceptance", 100.0),
     ("accuracy %", "accuracy", 100.0),
+    ("outside %", "outside", 100.0),
     ("Cllr (bits)", "cllr_bits", 1.0),
     ("of which calibration", "calibration_bits", 1.0),
 )
@@ -57,6 +58,7 @@ def stress(
     import json
 
     from synthprint import files
+    from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
     from synthprint.manifests import distinct, open_manifest
     from synthprint.stressing.experiment import limits_of
@@ -74,7 +76,7 @@ def stress(
     opened = None if gallery is None else Gallery.load(gallery_folder(gallery))
     stressed = run(
         extractor, clips, out / "embeddings", spare, only or (), opened,
-        calibration.apply if calibration else None, seed=seed, threads=threads,
+        calibration.apply if calibration else None, Limits.load(folder, extractor.digest), seed=seed, threads=threads,
     )  # fmt: skip
     limits = limits_of(
         stressed, max_rise, max_fall, f"{stressed.clean.clips} clips of {len(clips.sources)} sources of {data.name}"
@@ -120,7 +122,7 @@ def _rows(stressed: Stressed) -> list[list[object]]:
     from synthprint.stressing.making import CONDITIONS, QUANTILES
 
     names = ["degradation", "level", "unit", "clips", "changed", "eer", "targets", "nontargets"]
-    names += ["cllr_bits", "calibration_bits", "false_rejection", "false_acceptance", "accuracy"]
+    names += ["cllr_bits", "calibration_bits", "false_rejection", "false_acceptance", "accuracy", "outside"]
     median = QUANTILES.index(0.5)
     rows: list[list[object]] = [[*names, "failed", *(f"median_{name}" for name in CONDITIONS), "music"]]
     for m in _measured(stressed):

@@ -67,6 +67,7 @@ def stress(
     only: Sequence[str] = (),
     gallery: Gallery | None = None,
     calibration: Calibration | None = None,
+    limits: Limits | None = None,
     seed: int = 0,
     threads: int | None = None,
 ) -> Stressed:
@@ -78,6 +79,8 @@ def stress(
         spare: clips under the same root that babble is mixed from; by default `clips`.
         only: names of degradations; by default all.
         gallery: made with this extractor, its threshold set.
+        calibration: scores -> log10 likelihood ratios, whose Cllr is measured.
+        limits: the extractor's, to count the clips that are beyond them.
         threads: that decode and degrade; by default one per core.
 
     Raises:
@@ -92,7 +95,7 @@ def stress(
     wanted = {name: everything[name] for name in everything if not only or name in only}
     left_out = {name: reason for name, kind in wanted.items() if (reason := kind.lacking())}
     jobs = [(name, kind, level) for name, kind in wanted.items() if name not in left_out for level in kind.levels]
-    maker = Maker(extractor, clips, out, seed, threads or os.cpu_count() or 1)
+    maker = Maker(extractor, clips, out, seed, threads or os.cpu_count() or 1, limits)
     known = None if gallery is None else Identification(gallery, extractor, clips)
     with progress("stress", (len(jobs) + 1) * len(clips)) as shown:
         reference = maker.made(CLEAN, Degradation(lambda wave, *_: wave, (), ""), None, shown)

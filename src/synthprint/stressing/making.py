@@ -18,7 +18,7 @@ import numpy as np
 
 from synthprint import audio, files
 from synthprint.background import in_order
-from synthprint.conditions import Conditions, conditions
+from synthprint.conditions import Conditions, Limits, conditions, outside
 from synthprint.degradations import Degradation, Level
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extraction import Wave, embed
@@ -26,7 +26,7 @@ from synthprint.extractors import Extractor
 from synthprint.progress import Progress
 from synthprint.types import Embeddings, Manifest, Utterance
 
-METHOD = "stress-1"  # raise it when a degradation or a condition gives other numbers
+METHOD = "stress-2"  # raise it when a degradation or a condition gives other numbers
 QUANTILES = (0.1, 0.5, 0.9)
 CONDITIONS = ("duration_s", "bandwidth_hz", "snr_db", "peak_db", "clipped_share", "silence_share", "hole_share")
 
@@ -40,12 +40,14 @@ class Made:
         failures: clip -> reason, of the others.
         changed: share of the clips whose samples are not what they were.
         conditions: of the degraded clips: condition -> its QUANTILES; and "music" -> the share of clips.
+        outside: share of the clips beyond the extractor's limits; None where it has none.
     """
 
     embeddings: Embeddings
     failures: dict[str, str]
     changed: float
     conditions: dict[str, Any]
+    outside: float | None
 
 
 class NotMeasurable(EmbeddingsError):
@@ -53,11 +55,17 @@ class NotMeasurable(EmbeddingsError):
 
 
 class Maker:
-    """Embeds `clips`, degraded, and keeps what it made in `folder`."""
+    """Embeds `clips`, degraded, and keeps what it made in `folder`; `limits` are the extractor's own."""
 
-    def __init__(self, extractor: Extractor, clips: Manifest, folder: Path, seed: int, threads: int) -> None:
+    def __init__(
+        self, extractor: Extractor, clips: Manifest, folder: Path, seed: int, threads: int, limits: Limits | None = None
+    ) -> None:
         self.extractor, self.clips, self.folder, self.seed, self.threads = extractor, clips, folder, seed, threads
-        self.made_of = {"method": METHOD, "extractor": extractor.digest, "data": clips.digest(), "seed": seed}
+        self.limits = limits
+        self.made_of = {
+            "method": METHOD, "extractor": extractor.digest, "data": clips.digest(), "seed": seed,
+            "limits": limits.to_dict() if limits else None,
+        }  # fmt: skip
 
     def made(self, name: str, kind: Degradation, level: Level | None, shown: Progress) -> Made:
         """One level of a degradation; None is the clips as they are.
@@ -78,9 +86,16 @@ class Maker:
         embeddings, failures = embed(self.extractor, self._stream(name, kind, level, seen, shown, label))
         if embeddings is None:
             raise NotMeasurable(f"{label}: no clip can be embedded; the first: {next(iter(failures.values()))}")
-        made = Made(embeddings, failures, float(np.mean([changed for changed, _ in seen])), _quantiles(seen))
+        beyond = [bool(outside(state, self.limits)) for _, state in seen] if self.limits else None
+        made = Made(
+            embeddings,
+            failures,
+            float(np.mean([changed for changed, _ in seen])),
+            _quantiles(seen),
+            None if beyond is None else float(np.mean(beyond)),
+        )
         embeddings.save(path)
-        rest = {"failures": failures, "changed": made.changed, "conditions": made.conditions}
+        rest = {name: getattr(made, name) for name in ("failures", "changed", "conditions", "outside")}
         files.write_json(record, {"made_of": self.made_of, **rest})
         return made
 

@@ -41,6 +41,7 @@ class Measured:
         cllr_bits: of the same trials, where there is a calibration; `calibration_bits` of it are what a map fitted to
             these very trials would have saved.
         false_rejection, false_acceptance, accuracy: where there is a gallery; see `tracing.openset.Rule`.
+        outside: share of the clips beyond the extractor's limits, where it has some.
         conditions: of the degraded clips, condition -> its `making.QUANTILES`; and "music" -> the share of clips.
         failures: clip -> reason.
     """
@@ -58,6 +59,7 @@ class Measured:
     false_rejection: float | None = None
     false_acceptance: float | None = None
     accuracy: float | None = None
+    outside: float | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -147,6 +149,7 @@ class Scorer:
             nontargets=len(nontarget),
             cllr_bits=cllr,
             calibration_bits=loss,
+            outside=made.outside,
             conditions=made.conditions,
             failures=made.failures,
             **rates,
