@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from synthprint import audio, coding, metrics
 from synthprint.checkpoint import Checkpoint
 from synthprint.cli.stress import stress as command
-from synthprint.conditions import conditions
+from synthprint.conditions import Limits, conditions
 from synthprint.degradations import Degradation, white_noise
 from synthprint.errors import EmbeddingsError, GalleryError, ManifestError
 from synthprint.extraction import embed_wave
@@ -96,6 +96,18 @@ def test_the_figures_are_those_of_all_pairs_of_clean_and_degraded(
         assert level.calibration_bits == pytest.approx(metrics.cllr(*llr) - metrics.cllr_min(*llr), abs=1e-4)
         assert level.changed == 1.0
         assert level.clips == len(dev)
+
+
+def test_clips_beyond_the_limits_are_counted(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
+    """The clips last 0.6 s; a quarter of silence makes that 0.8 s, half 1.2 s."""
+    limits = Limits(min_duration_s=1.0)
+    found = stress(extractor, dev, tmp_path / "a", only=["padding"], limits=limits, threads=1)
+    assert found.clean.outside == 1.0
+    assert [level.outside for level in found.curves()["padding"]] == [1.0, 0.0, 0.0, 0.0]
+    without = stress(extractor, dev, tmp_path / "b", only=["padding"], threads=1)
+    assert without.clean.outside is None
+    with pytest.raises(EmbeddingsError, match="name another folder"):
+        stress(extractor, dev, tmp_path / "b", only=["padding"], limits=limits, threads=1)
 
 
 def test_a_degraded_clip_and_its_conditions_can_be_made_again_from_the_seed(
