@@ -32,7 +32,8 @@ from synthprint.tracing.calibrations import SourceCalibrations, fit_by_clips, fi
 from synthprint.tracing.enrolment import Enrolment, backend_of, source_of
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip
-from synthprint.tracing.openset import EQUAL_ERROR, Development, Rule, component_trials, evidence_trials, rule
+from synthprint.tracing.identification import Development, component_trials, evidence_trials
+from synthprint.tracing.openset import EQUAL_ERROR, Rule, rule
 from synthprint.tracing.thresholds import COMPONENTS, MOST_WRONG
 from synthprint.types import Embeddings, Manifest, Utterance
 

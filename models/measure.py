@@ -13,13 +13,8 @@ from synthprint.augmentation import Augmentation
 from synthprint.backends.centroid import Centroid
 from synthprint.calibration.calibration import Calibration
 from synthprint.calibration.fitting import CrossFitted
-from synthprint.calibration.trials import (
-    SourceTrials,
-    clip_against_source,
-    clip_pairs,
-    scores_without_own,
-    set_against_set,
-)
+from synthprint.calibration.left_out import scores_without_own
+from synthprint.calibration.trials import SourceTrials, clip_against_source, clip_pairs, set_against_set
 from synthprint.errors import AudioError
 from synthprint.extraction import embed
 from synthprint.extractors import Extractor
@@ -30,7 +25,8 @@ from synthprint.shelves import Backend
 from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibrations
 from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.openset import EQUAL_ERROR, Identified, evidence_trials, identified, rule
+from synthprint.tracing.identification import Identified, evidence_trials, identified
+from synthprint.tracing.openset import EQUAL_ERROR, rule
 from synthprint.types import Embeddings, Manifest, Utterance
 
 # A channel that differs from clip to clip, harsher than in training.

@@ -28,7 +28,8 @@ from synthprint.calibration.maps import Line
 from synthprint.extraction import embed_manifest
 from synthprint.extractors import load_extractor
 from synthprint.progress import track
-from synthprint.tracing.openset import EQUAL_ERROR, Identified, evidence_trials, rule
+from synthprint.tracing.identification import Identified, evidence_trials
+from synthprint.tracing.openset import EQUAL_ERROR, rule
 from synthprint.tracing.shipped import model_folder
 from synthprint.types import Embeddings, Manifest, Utterance
 

@@ -14,7 +14,7 @@ from prepare import position
 
 from synthprint import shelves
 from synthprint.components import component_scores
-from synthprint.tracing.openset import Identified, identified
+from synthprint.tracing.identification import Identified, identified
 from synthprint.types import Embeddings, Manifest
 
 ALL = 10**9

@@ -9,14 +9,7 @@ import pytest
 
 from synthprint.backends.centroid import Centroid
 from synthprint.backends.knn import NearestNeighbours
-from synthprint.calibration.trials import (
-    SourceTrials,
-    clip_against_source,
-    clip_pairs,
-    known_or_unknown,
-    pairs,
-    set_against_set,
-)
+from synthprint.calibration.trials import SourceTrials, clip_against_source, clip_pairs, pairs, set_against_set
 from synthprint.errors import CalibrationError
 from synthprint.vectors import cosines
 
@@ -100,33 +93,6 @@ def test_sets_are_disjoint_and_compared_by_their_means() -> None:
     expected = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x in means[0] for y in means[1]]
     found = trials.scores[trials.target & (np.array(trials.sources)[trials.first] == "c")]
     assert np.sort(found) == pytest.approx(np.sort(expected), abs=1e-5)
-
-
-def test_known_and_unknown_leave_out_what_they_say() -> None:
-    trials = known_or_unknown(VECTORS, SOURCES, Centroid(), "centroid")
-    expected = []
-    for clip, source in enumerate(SOURCES):
-        for known in (True, False):
-            kept = [i for i, s in enumerate(SOURCES) if i != clip and (known or s != source)]
-            if known and source not in {SOURCES[i] for i in kept}:
-                continue
-            names, owners = np.unique([SOURCES[i] for i in kept], return_inverse=True)
-            best = Centroid().enrol(VECTORS[kept], owners)(VECTORS[[clip]]).max()
-            expected.append((source, source, known, round(float(best), 5)))
-            assert len(names) == 4 - (not known)
-    assert rows(trials) == sorted(expected)
-
-
-def test_known_and_unknown_against_other_clips() -> None:
-    kept = [i for i, source in enumerate(SOURCES) if source in "cd"]
-    rest = [i for i, source in enumerate(SOURCES) if source in "bd"]
-    trials = known_or_unknown(
-        VECTORS[rest], [SOURCES[i] for i in rest], Centroid(), "centroid", (VECTORS[kept], [SOURCES[i] for i in kept])
-    )
-    assert trials.target.sum() == 12
-    assert (~trials.target).sum() == 4
-    owners = np.array([SOURCES[i] == "d" for i in kept], int)
-    assert trials.scores == pytest.approx(Centroid().enrol(VECTORS[kept], owners)(VECTORS[rest]).max(axis=0), abs=1e-6)
 
 
 def test_what_cannot_be_made_is_an_error() -> None:

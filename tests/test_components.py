@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from synthprint.components import answer, component_scores
 from synthprint.errors import GalleryError
-from synthprint.tracing.openset import identified
+from synthprint.tracing.identification import identified
 
 VALUES = ("hifigan", "melgan", "hifigan", None)
 SCORES = np.array([0.2, 0.5, 0.7, 0.1])

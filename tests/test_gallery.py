@@ -19,7 +19,8 @@ from synthprint.errors import GalleryError
 from synthprint.tracing import gallery_files
 from synthprint.tracing.gallery import Enrolled, Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip, Index, Source
-from synthprint.tracing.openset import Rule, TrialCount
+from synthprint.tracing.identification import TrialCount
+from synthprint.tracing.openset import Rule
 from synthprint.types import Embeddings
 
 EXTRACTOR = "e" * 64

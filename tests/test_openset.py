@@ -12,21 +12,16 @@ from hypothesis import strategies as st
 from synthprint import shelves
 from synthprint.backends.centroid import Centroid
 from synthprint.errors import GalleryError
+from synthprint.tracing.identification import Development, Identified, TrialCount, held_out, identified, trials
 from synthprint.tracing.openset import (
     DEFAULT_MARGIN,
     EQUAL_ERROR,
     MAX_WRONG,
-    Development,
-    Identified,
     OperatingPoint,
     Rule,
-    TrialCount,
-    held_out,
-    identified,
     margin_of,
     rule,
     threshold_at,
-    trials,
 )
 from synthprint.types import Embeddings
 from synthprint.vectors import unit

@@ -31,7 +31,8 @@ from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibr
 from synthprint.tracing.enrolment import at_most, clips_in, from_manifest, opened
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
-from synthprint.tracing.openset import DEFAULT_MARGIN, OperatingPoint, Rule, TrialCount
+from synthprint.tracing.identification import TrialCount
+from synthprint.tracing.openset import DEFAULT_MARGIN, OperatingPoint, Rule
 from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
 from synthprint.tracing.thresholds import development_of, set_threshold
 from synthprint.tracing.tracer import Tracer

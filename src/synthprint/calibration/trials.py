@@ -5,24 +5,22 @@ What an LR means depends on what was compared, so that a calibration holds for t
     clip_pairs          clip against clip, all pairs
     clip_against_source clip against a source enrolled with n clips, never with the clip itself
     set_against_set     n clips against m other clips, each set as one mean direction
-    known_or_unknown    the best score over the enrolled sources: of a clip whose source is among them (target), or not
 
 Everything is deterministic. Where there are more trials than asked for, every k-th of each kind is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from synthprint.errors import CalibrationError
-from synthprint.shelves import Backend, JointBackend, SourceScorer
+from synthprint.shelves import Backend
 from synthprint.vectors import cosines, unit
 
-Enrol = Callable[[np.ndarray, np.ndarray], SourceScorer]
 MOST = 250_000  # trials of each kind
 ROWS = 256  # that are scored together
 WEIGHTINGS = ("sources", "trials")
@@ -219,76 +217,6 @@ def set_against_set(
     scores = backend.score(*means)
     rows, columns = (owners[[part[0] for part in parts]] for parts in (one, other))
     return _matrix(scores, np.ones(scores.shape, bool), rows, columns, names, most, compared, name, len(owners))
-
-
-def known_or_unknown(
-    vectors: np.ndarray,
-    sources: Sequence[str],
-    backend: Backend,
-    name: str,
-    enrolled: tuple[np.ndarray, Sequence[str]] | None = None,
-) -> SourceTrials:
-    """The best score of each clip over the enrolled sources; a target is a clip whose source is among them.
-
-    Both sides of such a trial are the clip's source.
-
-    Args:
-        vectors, sources: the clips [T, D] and their sources.
-        enrolled: other clips [N, D] and their sources, which are enrolled. None: the clips themselves, each scored
-            once with itself left out (target) and once with its whole source left out (nontarget).
-
-    Raises:
-        CalibrationError: there is no target or no nontarget trial.
-    """
-    names, owners = _labels(sources)
-    if enrolled is None:
-        scores, others = left_out_scores(vectors, owners, backend)
-        own = scores[owners, np.arange(len(owners))]
-        kept, there = np.isfinite(own), np.isfinite(others.max(axis=0))
-        best = np.concatenate([scores.max(axis=0)[kept], others.max(axis=0)[there]])
-        target = np.repeat([True, False], [kept.sum(), there.sum()])
-        whose = np.concatenate([owners[kept], owners[there]])
-    else:
-        enrolled_names, enrolled_owners = _labels(enrolled[1])
-        best = backend.enrol(enrolled[0], enrolled_owners)(vectors).max(axis=0)
-        target, whose = np.isin(np.array(names)[owners], enrolled_names), owners
-    compared = "best score over the enrolled sources: the clip's own among them or not"
-    return SourceTrials(best, target, whose, whose, names, compared, name, len(owners))
-
-
-def left_out_scores(vectors: np.ndarray, owners: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
-    """[S, N] every clip against every source, twice: its own enrolled without the clip, and its own not enrolled.
-
-    -inf where the own source has no other clip, and in the second matrix for every own source.
-    """
-    alone, together = _apart(backend)
-    scores = alone(vectors, owners)(vectors).astype(np.float64)
-    without = scores.copy()
-    without[owners, np.arange(len(owners))] = -np.inf
-    for source, members in enumerate(_members(owners)):
-        for position, clip in enumerate(members):
-            others = np.delete(members, position)
-            scores[source, clip] = -np.inf
-            if len(others):
-                scorer = alone(vectors[others], np.zeros(len(others), np.int64))
-                scores[source, clip] = scorer(vectors[[clip]])[0, 0]
-    return together(scores), together(without)
-
-
-def scores_without_own(
-    vectors: np.ndarray, owners: np.ndarray, backend: Backend, test: np.ndarray, own: np.ndarray
-) -> np.ndarray:
-    """[S, T] clips [T, D] against every source but their own, which scores -inf; `own` [T] is its index, or -1."""
-    alone, together = _apart(backend)
-    scores = alone(vectors, owners)(test).astype(np.float64)
-    there = np.flatnonzero(own >= 0)
-    scores[own[there], there] = -np.inf
-    return together(scores)
-
-
-def _apart(backend: Backend) -> tuple[Enrol, Callable[[np.ndarray], np.ndarray]]:
-    """What enrols so that each source is scored by itself, and what turns such scores into the backend's own."""
-    return (backend.alone, backend.together) if isinstance(backend, JointBackend) else (backend.enrol, np.asarray)
 
 
 def _labels(sources: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:

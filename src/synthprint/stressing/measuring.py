@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from synthprint import files, metrics
-from synthprint.calibration.trials import scores_without_own
+from synthprint.calibration.left_out import scores_without_own
 from synthprint.degradations import Level
 from synthprint.errors import GalleryError
 from synthprint.extractors import Extractor
 from synthprint.stressing.making import Made, NotMeasurable
 from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.openset import Identified, identified
+from synthprint.tracing.identification import Identified, identified
 from synthprint.types import Embeddings, Manifest
 from synthprint.vectors import cosines
 

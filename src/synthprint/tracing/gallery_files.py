@@ -19,7 +19,8 @@ from typing import Any
 from synthprint import files
 from synthprint.errors import CalibrationError, GalleryError
 from synthprint.tracing.calibrations import SourceCalibrations
-from synthprint.tracing.openset import Rule, TrialCount
+from synthprint.tracing.identification import TrialCount
+from synthprint.tracing.openset import Rule
 
 FORMAT = "synthprint-gallery-2"
 READABLE = ("synthprint-gallery-1", FORMAT)

@@ -15,17 +15,8 @@ from synthprint.tracing.calibrations import SourceCalibrations, fit_by_clips
 from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import BackendSetting, printable
-from synthprint.tracing.openset import (
-    EQUAL_ERROR,
-    Development,
-    Identified,
-    OperatingPoint,
-    Rule,
-    component_trials,
-    evidence_trials,
-    rule,
-    trials,
-)
+from synthprint.tracing.identification import Development, Identified, component_trials, evidence_trials, trials
+from synthprint.tracing.openset import EQUAL_ERROR, OperatingPoint, Rule, rule
 from synthprint.types import Embeddings, Manifest
 
 COMPONENTS = ("family", "vocoder")  # of a source, that an answer may name where it cannot name the source
@@ -44,7 +35,7 @@ def set_threshold(
     Args:
         development: clips that are not enrolled, see `development_of`: those of enrolled sources are known trials,
             all others unknown ones. What it lacks, or all without it, the enrolled clips give: see
-            `openset.held_out`.
+            `identification.held_out`.
         point: where the threshold is put.
         backends: names; by default all on the shelf.
         default: the backend that answers from now on.

@@ -14,7 +14,7 @@ import numpy as np
 
 from synthprint import metrics
 from synthprint import weighted_metrics as weighted
-from synthprint.calibration.trials import left_out_scores
+from synthprint.calibration.left_out import left_out_scores
 from synthprint.errors import MetricError
 from synthprint.shelves import Backend
 from synthprint.validation.bootstrap import Figure, binned, intervals
