@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from synthprint import shelves
 from synthprint.backends.centroid import Centroid
 from synthprint.errors import GalleryError
-from synthprint.tracing.identification import Development, Identified, TrialCount, held_out, identified, trials
+from synthprint.tracing.identification import (
+    Development,
+    Identified,
+    TrialCount,
+    component_trials,
+    evidence_trials,
+    held_out,
+    identified,
+    trials,
+)
 from synthprint.tracing.openset import (
     DEFAULT_MARGIN,
     EQUAL_ERROR,
@@ -211,3 +220,40 @@ def test_a_rule_holds_numbers() -> None:
     count = TrialCount(1, 1, "")
     with pytest.raises(GalleryError, match="finite"):
         Rule(float("nan"), 0.1, "equal error", 0, 0, 1, 0, 0, count, count, 2)
+
+
+def test_component_trials_take_the_clips_own_source_out() -> None:
+    """b and c share a vocoder, a has one of its own, and of d none is on record."""
+    vectors, owners, names = enrolled()
+    vocoder = {"a": "x", "b": "y", "c": "y"}
+    test = Development(vectors, [names[owner] for owner in owners], "enrolled clips")
+    known, unknown = component_trials(Centroid(), vectors, owners, names, vocoder, test)
+    centroids = {name: unit(vectors[owners == i].mean(axis=0)[None])[0] for i, name in enumerate(names)}
+    expected: dict[str, list[tuple[float, bool]]] = {name: [] for name in vocoder}
+    for vector, owner in zip(vectors, owners, strict=True):
+        own = names[owner]
+        scores = {name: float(vector @ centroids[name]) for name in vocoder if name != own}
+        if own in vocoder:
+            best = max(scores, key=lambda name: scores[name])
+            expected[own].append((scores[best], vocoder[best] == vocoder[own]))
+    assert list(known.sources) == ["b"] * 2 + ["c"] * 3
+    assert list(unknown.sources) == ["a"]
+    assert known.best == pytest.approx([best for best, _ in expected["b"] + expected["c"]], abs=1e-6)
+    assert known.right.tolist() == [right for _, right in expected["b"] + expected["c"]]
+    assert unknown.best == pytest.approx([expected["a"][0][0]], abs=1e-6)
+
+
+def test_trials_of_the_best_score_can_be_calibrated_on() -> None:
+    known, unknown = trial_set([0.9, 0.8, 0.3], ["a", "a", "b"]), trial_set([0.4, 0.1], ["b", "c"])
+    trials_found = evidence_trials(known, unknown, "centroid", "e" * 64)
+    assert trials_found.scores.tolist() == [0.9, 0.8, 0.3, 0.4, 0.1]
+    assert trials_found.target.tolist() == [True, True, True, False, False]
+    assert [trials_found.sources[i] for i in trials_found.first] == ["a", "a", "b", "b", "c"]
+    assert (trials_found.first == trials_found.second).all()
+    assert (trials_found.data, trials_found.backend, trials_found.extractor) == ("test", "centroid", "e" * 64)
+
+
+def test_a_higher_share_of_wrong_answers_takes_a_smaller_margin() -> None:
+    lead, right = np.array([0.1, 0.2, 0.3, 0.4]), np.array([True, False, True, True])
+    weights = np.full(4, 0.25)
+    assert [margin_of(lead, right, weights, most)[0] for most in (0.05, 0.25)] == pytest.approx([0.25, 0.0])
