@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from synthprint import audio, components, shelves
+from synthprint import audio, shelves
 from synthprint.audio import decoded
-from synthprint.calibration.calibration import Evidence
 from synthprint.closest_clips import ClosestClips
-from synthprint.components import ComponentAnswer
 from synthprint.conditions import Conditions, Limits, conditions, outside
 from synthprint.errors import AudioError, GalleryError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor, load_extractor
 from synthprint.shelves import SourceScorer
 from synthprint.tracing import openset
-from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibrations
+from synthprint.tracing.calibrations import ComparisonCalibrations
 from synthprint.tracing.comparison import Comparison, compare, short
 from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
 from synthprint.tracing.gallery import Enrolled, Gallery
-from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
+from synthprint.tracing.gallery_files import Clip, Source
 from synthprint.tracing.openset import Rule
+from synthprint.tracing.reader import Reader, may_be_human
 from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
-from synthprint.tracing.traces import HUMAN, Candidate, Failure, Neighbour, Trace
+from synthprint.tracing.traces import Failure, Neighbour, Trace
 from synthprint.types import Embeddings
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
@@ -177,16 +176,13 @@ class Tracer:
         self, path: str, state: Conditions | None, scores: np.ndarray, nearest: np.ndarray, similar: np.ndarray
     ) -> Trace:
         """Read an answer off the scores [S] and the nearest clips with their cosines."""
-        rule = self.rule
-        best = float(scores.max())
+        rule, reader, best = self.rule, self._reader, float(scores.max())
         unknown = rule is not None and best < rule.threshold
         margin = rule.margin if rule else openset.DEFAULT_MARGIN
         close = 0 if unknown else np.count_nonzero(best - scores.astype(np.float64) < margin)
         order = np.argsort(-scores, kind="stable")[: max(self.top, close, 1)]
-        ranked = [self._candidate(i, float(scores[i])) for i in order]
+        ranked = [reader.candidate(i, float(scores[i])) for i in order.tolist()]
         clips = [(self.gallery.clips[i], float(cosine)) for i, cosine in zip(nearest, similar, strict=True)]
-        known = self._calibrations.known
-        unknown_lr = known.evidence(best).reversed() if known else None
         beyond = self._beyond(state)
         return Trace(
             path=path,
@@ -200,11 +196,11 @@ class Tracer:
             backend=self.backend,
             enrolled=len(scores),
             duration_s=state.duration_s if state else None,
-            warnings=(*beyond, *_human(ranked, unknown), *self.doubts, *_same_recording(*clips[0])),
-            unknown_lr=unknown_lr,
-            statements=tuple(self._statements(ranked[0], unknown_lr, len(scores))),
-            calibrated_on=self._calibrations.population,
-            components=self._components(scores),
+            warnings=(*beyond, *may_be_human(ranked, unknown), *reader.doubts(), *_same_recording(*clips[0])),
+            unknown_lr=reader.unknown_lr(best),
+            statements=tuple(reader.statements(ranked[0])),
+            calibrated_on=reader.calibrations.population,
+            components=reader.components(scores),
             conditions=state,
             outside=beyond,
         )
@@ -214,22 +210,6 @@ class Tracer:
         if state is None:
             return ()
         return outside(state, self.limits) if self.limits else tuple(short(self.extractor, state.duration_s))
-
-    def _statements(self, best: Candidate, unknown_lr: Evidence | None, enrolled: int) -> Iterator[str]:
-        """What the evidence is worth, in sentences."""
-        one, known = self._calibrations.of(self._clip_counts[best.source]), self._calibrations.known
-        if one and best.lr:
-            yield one.say(best.lr, (best.source, "another source"))
-        if known and unknown_lr:
-            yield known.say(unknown_lr, ("a source that is not enrolled", f"one of the {enrolled} enrolled ones"))
-
-    def _components(self, scores: np.ndarray) -> Mapping[str, ComponentAnswer]:
-        """The family and the vocoder, where a rule was measured for them."""
-        found = {}
-        for name, rule in self._setting.components.items():
-            values = [getattr(self.gallery.index.sources[source], name) for source in self.gallery.names]
-            found[name] = components.answer(scores, values, rule.threshold, rule.margin)
-        return found
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """The score of every enrolled source, in the order of `gallery.names`: embeddings [T, D] -> [S, T].
@@ -242,32 +222,12 @@ class Tracer:
     @property
     def rule(self) -> Rule | None:
         """The threshold and margin in use, and what they did on development data; None where none is set."""
-        return self._setting.rule
-
-    @property
-    def _setting(self) -> BackendSetting:
-        return self.gallery.setting(self.backend)
-
-    @property
-    def _calibrations(self) -> SourceCalibrations:
-        return self._setting.calibrations or SourceCalibrations()
+        return self.gallery.setting(self.backend).rule
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """What makes every answer of this gallery less sure, in words."""
-        rule, now = self.rule, len(self.gallery.names)
-        if rule is None:
-            return (
-                f"no threshold is set for {self.backend}, so nothing is unknown: see 'synthprint gallery threshold'",
-            )
-        if not now / 2 <= rule.enrolled <= 2 * now:
-            return (f"the threshold was measured with {rule.enrolled} sources; now {now} are enrolled: set it anew",)
-        if not self._calibrations.by_clips:
-            return (
-                f"there is no calibration for {self.backend}, so there are no likelihood ratios: "
-                "see 'synthprint gallery threshold'",
-            )
-        return ()
+        return tuple(self._reader.doubts())
 
     def enrol(
         self,
@@ -286,7 +246,7 @@ class Tracer:
         """
         own_gallery_folder(self.gallery.folder)
         enrolled = from_files(self.extractor, source, paths, Source(family, kind, vocoder)).into(self.gallery, force)
-        for name in ("_scorer", "_clips", "_clip_counts"):  # computed from what was enrolled before
+        for name in ("_scorer", "_clips", "_reader"):  # computed from what was enrolled before
             self.__dict__.pop(name, None)
         return enrolled
 
@@ -304,10 +264,8 @@ class Tracer:
         return ClosestClips(self.gallery.vectors, np.zeros(len(self.gallery.vectors), np.int64))
 
     @cached_property
-    def _clip_counts(self) -> Mapping[str, int]:
-        """How many clips stand for each source, those of its aliases among them."""
-        names = self.gallery.names
-        return dict(zip(names, np.bincount(self.gallery.owners, minlength=len(names)).tolist(), strict=True))
+    def _reader(self) -> Reader:
+        return Reader(self.gallery, self.backend)
 
     def _trace(self, wave: np.ndarray, path: str) -> Trace:
         return self.answer(embed_wave(self.extractor, wave, path)[0], path, conditions(wave))
@@ -334,21 +292,7 @@ class Tracer:
             else:
                 yield answers[position]
 
-    def _candidate(self, position: int, score: float) -> Candidate:
-        name = self.gallery.names[position]
-        source, calibration = self.gallery.index.sources[name], self._calibrations.of(self._clip_counts[name])
-        evidence = calibration.evidence(score) if calibration else None
-        return Candidate(name, source.family, source.kind, score, self.gallery.aliases_of(name), evidence)
-
 
 def _same_recording(nearest: Clip, cosine: float) -> Iterator[str]:
     if cosine > SAME_RECORDING:
         yield f"may be the recording that is enrolled as {nearest.id} of {nearest.source}"
-
-
-def _human(ranked: Sequence[Candidate], unknown: bool) -> Iterator[str]:
-    """The warning that a clip may be human speech, where the answer does not say so itself."""
-    for place, candidate in enumerate(ranked):
-        likely = candidate.lr is not None and candidate.lr.log10_lr > 0
-        if HUMAN in (candidate.kind, candidate.family) and likely and (unknown or place > 0):
-            yield f"may be human speech: {candidate.source} is enrolled as such, and scores {candidate.score:.2f}"
