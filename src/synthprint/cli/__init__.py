@@ -13,6 +13,7 @@ import typer
 import synthprint
 from synthprint.cli import (
     calibrate,
+    cluster,
     corpus,
     evaluate,
     explore,
@@ -42,6 +43,8 @@ corpus_app.command()(lint.lint)
 app.command()(trace.trace)
 app.command()(trace.compare)
 app.command()(timeline.timeline)
+app.command()(cluster.cluster)
+app.command()(cluster.promote)
 app.command()(gallery.enrol)
 app.add_typer(gallery.app, name="gallery")
 app.command()(calibrate.calibrate)

@@ -58,10 +58,10 @@ def enrol(
     from synthprint.tracing.enrolment import from_files
     from synthprint.tracing.gallery_files import Source
 
-    with _writable(gallery, start_from, model, threads) as (extractor, chosen):
+    with writable(gallery, start_from, model, threads) as (extractor, chosen):
         enrolled = from_files(extractor, source, clips, Source(family, kind, vocoder)).into(chosen, force)
         count = chosen.clip_counts().get(source, 0)
-    _report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
+    report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
 
 @app.command("add")
@@ -86,14 +86,14 @@ def add(
     manifest = open_split(data, protocol, split)
     if per_source:
         manifest = at_most(manifest, per_source, np.random.default_rng(seed))
-    with _writable(gallery, start_from, model, threads) as (extractor, chosen):
+    with writable(gallery, start_from, model, threads) as (extractor, chosen):
         enrolled = from_manifest(extractor, manifest).into(chosen, force)
         count = len(chosen.names)
-    _report_enrolled(enrolled, f"{counted(count, 'source')} in {gallery}", as_json)
+    report_enrolled(enrolled, f"{counted(count, 'source')} in {gallery}", as_json)
 
 
 @contextmanager
-def _writable(
+def writable(
     gallery: Path, start_from: Path | None, model: Path | None, threads: int | None
 ) -> Iterator[tuple[Extractor, Gallery]]:
     """An extractor, and a gallery of its embeddings that may be changed; made where there is none."""
@@ -205,9 +205,7 @@ def merge(
     opened = Gallery.load(own_gallery_folder(gallery))
     for other in others:
         enrolled = opened.merge(Gallery.load(gallery_folder(other)), force)
-        _report_enrolled(
-            enrolled, f"{other} merged; {counted(len(opened.names), 'source')} in {opened.folder}", as_json
-        )
+        report_enrolled(enrolled, f"{other} merged; {counted(len(opened.names), 'source')} in {opened.folder}", as_json)
 
 
 @app.command()
@@ -331,7 +329,7 @@ def _in_words(rule: Rule) -> str:
     )
 
 
-def _report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
+def report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
     from synthprint.tracing.gallery_files import printable
 
     if as_json:

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from synthprint import files, shelves
-from synthprint.audio import SAMPLE_RATE, decoded
+from synthprint.audio import decoded
+from synthprint.conditions import Conditions, conditions
 from synthprint.errors import AudioError, EmbeddingsError, GalleryError
 from synthprint.extraction import embed, embed_manifest
 from synthprint.extractors import Extractor
@@ -46,27 +47,27 @@ def reason_of(path: Path, reason: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """A stream of clips by position: embeddings [D] and lengths of what is usable, and why the rest is not."""
+    """A stream of clips by position: embeddings [D] and states of what is usable, and why the rest is not."""
 
     vectors: dict[int, np.ndarray]
-    durations_s: dict[int, float]
+    states: dict[int, Conditions]
     failures: dict[int, str]
 
 
 def embed_stream(extractor: Extractor, waves: Iterable[np.ndarray | AudioError]) -> Embedded:
     """Embed waves [T] at 16 kHz, or the errors met on the way to them."""
-    durations_s: dict[int, float] = {}
+    states: dict[int, Conditions] = {}
 
     def numbered() -> Iterator[tuple[str, np.ndarray | AudioError]]:
         for position, wave in enumerate(waves):
             if not isinstance(wave, AudioError):
-                durations_s[position] = len(wave) / SAMPLE_RATE
+                states[position] = conditions(wave)
             yield str(position), wave
 
     embeddings, failures = embed(extractor, numbered())
     pairs = zip(embeddings.ids, embeddings.vectors, strict=True) if embeddings else ()
     vectors = {int(key): vector for key, vector in pairs}
-    return Embedded(vectors, durations_s, {int(key): reason for key, reason in failures.items()})
+    return Embedded(vectors, states, {int(key): reason for key, reason in failures.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def from_files(
         path, reason = next(iter(failures.items()), (source, "no clips were given"))
         raise EmbeddingsError(f"none of {len(found)} clips can be enrolled; {path}: {reason}")
     clips = [
-        Clip(printable(found[i][0]), source, files.sha256(found[i][1]), embedded.durations_s[i])
+        Clip(printable(found[i][0]), source, files.sha256(found[i][1]), embedded.states[i].duration_s)
         for i in embedded.vectors
     ]
     ids = tuple(map(str, embedded.vectors))  # of no account: the gallery takes those of the clips

@@ -273,19 +273,12 @@ class Tracer:
     def _trace_batch(
         self, paths: Sequence[Path], waves: Iterable[np.ndarray | AudioError]
     ) -> Iterator[Trace | Failure]:
-        states: list[Conditions | None] = []
-
-        def watched() -> Iterator[np.ndarray | AudioError]:
-            for wave in waves:
-                states.append(None if isinstance(wave, AudioError) else conditions(wave))
-                yield wave
-
-        embedded = embed_stream(self.extractor, watched())
+        embedded = embed_stream(self.extractor, waves)
         at = sorted(embedded.vectors)
         answers: dict[int, Trace] = {}
         if at:
             vectors, names = np.stack([embedded.vectors[i] for i in at]), [str(paths[i]) for i in at]
-            answers = dict(zip(at, self.answer_many(vectors, names, [states[i] for i in at]), strict=True))
+            answers = dict(zip(at, self.answer_many(vectors, names, [embedded.states[i] for i in at]), strict=True))
         for position, path in enumerate(paths):
             if position in embedded.failures:
                 yield Failure(str(path), reason_of(path, embedded.failures[position]))

@@ -1,0 +1,1 @@
+"""Exhibits grouped by source, without an enrolled gallery."""

@@ -1,0 +1,73 @@
+"""From which mean similarity on groups of clips are taken for one source, and what that cost on development draws."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synthprint import files
+from synthprint.errors import CheckpointError
+
+CLUSTERS = "clusters.json"  # in a checkpoint's folder; models/measure_clusters.py writes it
+MAX_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A threshold, chosen on development clips of sources that the extractor never met.
+
+    Attributes:
+        threshold: groups are joined while the mean cosine between their clips is at least this.
+        wrong: of the pairs that were put together, the share of two sources.
+        missed: of the pairs of one source, the share that was not put together.
+        data: what both are means over, in words.
+        extractor: digest of the extractor that they hold for.
+
+    Raises:
+        CheckpointError: a value is of the wrong kind.
+    """
+
+    threshold: float
+    wrong: float
+    missed: float
+    data: str
+    extractor: str
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "wrong", "missed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise CheckpointError(f"{name} is {str(value)[:40]!r}, not a number")
+        if not isinstance(self.data, str) or not isinstance(self.extractor, str):
+            raise CheckpointError("data and extractor are texts")
+
+    def save(self, folder: Path) -> None:
+        """Write `clusters.json` into a checkpoint's folder."""
+        files.write_json(folder / CLUSTERS, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path, extractor: str) -> Tuning | None:
+        """That of the checkpoint in `folder` with this digest; None where it has none of its own.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        path = folder / CLUSTERS
+        if not path.is_file():
+            return None
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise CheckpointError("is larger than any such file")
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError, CheckpointError) as error:
+            raise CheckpointError(f"{path}: {error}; take it away, and give --threshold") from error
+        return found if found.extractor == extractor else None
+
+    def sentence(self) -> str:
+        """What it cost, in words."""
+        return (
+            f"joined from a mean cosine of {self.threshold:.2f} on; of the pairs put together {self.wrong:.1%} were of "
+            f"two sources, and {self.missed:.0%} of the pairs of one source were not put together ({self.data})"
+        )

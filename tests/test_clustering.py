@@ -1,0 +1,236 @@
+"""Grouping exhibits: linkage against scipy and by definition, groups end to end, promotion into a gallery."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+from typer.testing import CliRunner, Result
+
+from synthprint.checkpoint import Checkpoint
+from synthprint.cli import app
+from synthprint.clustering import exhibits
+from synthprint.clustering.exhibits import Clustering, cluster
+from synthprint.clustering.linkage import average_linkage, cut
+from synthprint.clustering.tuning import Tuning
+from synthprint.conditions import Limits
+from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError
+from synthprint.extractors import Extractor, load_extractor
+from synthprint.tracing.calibrations import ComparisonCalibrations, fit_comparisons
+from synthprint.tracing.enrolment import embed_stream, from_manifest, opened
+from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.thresholds import set_threshold
+from synthprint.tracing.tracer import Tracer
+from synthprint.types import Embeddings, Manifest
+from synthprint.vectors import unit
+
+
+@given(st.integers(2, 30), st.integers(0, 10_000), st.floats(-0.9, 0.9))
+def test_linkage_is_that_of_scipy(count: int, seed: int, threshold: float) -> None:
+    vectors = unit(np.random.default_rng(seed).standard_normal((count, 4)))
+    similarity = vectors @ vectors.T
+    distance = 1 - (similarity + similarity.T) / 2
+    np.fill_diagonal(distance, 0)
+    theirs = hierarchy.linkage(squareform(distance, checks=False), "average")
+    ours = average_linkage(similarity)
+    assert [1 - merge.similarity for merge in ours] == pytest.approx(theirs[:, 2].tolist(), abs=1e-6)
+    assert [merge.size for merge in ours] == theirs[:, 3].tolist()
+    if np.abs(theirs[:, 2] - (1 - threshold)).min() > 1e-6:
+        groups, expected = cut(ours, threshold), hierarchy.fcluster(theirs, 1 - threshold, "distance")
+        assert ((groups[:, None] == groups) == (expected[:, None] == expected)).all()
+
+
+def test_equal_items_and_a_single_one() -> None:
+    merges = average_linkage(np.ones((4, 4)))
+    assert [(merge.similarity, merge.size) for merge in merges] == [(1.0, 2), (1.0, 3), (1.0, 4)]
+    assert cut(merges, 1.0).tolist() == [0, 0, 0, 0]
+    assert average_linkage(np.ones((1, 1))) == []
+    assert cut([], 0.5).tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def extractor(tiny_checkpoint: Checkpoint) -> Extractor:
+    return load_extractor(tiny_checkpoint.folder)
+
+
+@pytest.fixture(scope="module")
+def paths(tiny_corpus: Manifest) -> list[Path]:
+    """Three clips each of three sources."""
+    chosen = [u for u in tiny_corpus if u.source in ("source-0", "source-2", "source-4")]
+    return [tiny_corpus.audio_path(u) for source in ("source-0", "source-2", "source-4")
+            for u in [u for u in chosen if u.source == source][:3]]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def calibrations(extractor: Extractor) -> ComparisonCalibrations:
+    """Of vectors around directions of their own, by the extractor's name: what an LR is of is tested elsewhere."""
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(6), 8)
+    vectors = np.eye(extractor.dim)[owners] + 0.3 * rng.standard_normal((48, extractor.dim))
+    clips = Embeddings(tuple(map(str, range(48))), vectors, extractor.digest)
+    return fit_comparisons(clips, [f"s{owner}" for owner in owners], "made up")
+
+
+def members(found: Clustering) -> set[frozenset[str]]:
+    return {frozenset(found.exhibits[i].path for i in group.members) for group in found.groups}
+
+
+def test_groups_are_those_of_the_definition(
+    extractor: Extractor, paths: list[Path], calibrations: ComparisonCalibrations
+) -> None:
+    every = embed_stream(extractor, exhibits.decoded(paths)).vectors
+    vectors = unit(np.stack([every[i] for i in range(len(paths))]))
+    similarity = vectors @ vectors.T
+    threshold = float(np.median(similarity[np.triu_indices(len(paths), 1)]))
+    found = cluster(extractor, paths, threshold=threshold, calibrations=calibrations)
+    distance = 1 - (similarity + similarity.T) / 2
+    np.fill_diagonal(distance, 0)
+    labels = hierarchy.fcluster(
+        hierarchy.linkage(squareform(distance, checks=False), "average"), 1 - threshold, "distance"
+    )
+    assert 1 < len(found.groups) < len(paths)
+    assert members(found) == {
+        frozenset(str(paths[i]) for i in np.flatnonzero(labels == label)) for label in set(labels)
+    }
+    assert [len(group.members) for group in found.groups] == sorted(map(len, members(found)), reverse=True)
+    assert found.log10_lr is not None
+    pair = calibrations.of(1, 1)
+    assert pair is not None
+    for group in found.groups:
+        inside = [(i, j) for i in group.members for j in group.members if i < j]
+        if inside:
+            lrs = [float(pair.apply(similarity[i, j])) for i, j in inside]
+            assert (group.mean_log10_lr, group.least_log10_lr) == pytest.approx((np.mean(lrs), min(lrs)), abs=1e-4)
+        else:
+            assert group.mean_log10_lr is None
+        others = [other for other in found.groups if other is not group]
+        means = {g.number: unit(vectors[list(g.members)].mean(axis=0)[None])[0] for g in found.groups}
+        best = max(others, key=lambda other: float(means[group.number] @ means[other.number]))
+        fitted = calibrations.of(len(group.members), len(best.members))
+        assert group.nearest == best.number
+        assert group.nearest_lr is not None
+        assert fitted is not None
+        expected = float(fitted.apply(means[group.number] @ means[best.number]))
+        assert group.nearest_lr.log10_lr == pytest.approx(expected, abs=1e-3)
+    assert any("by hand" in warning for warning in found.warnings)
+
+
+def test_the_order_of_the_clips_does_not_matter(extractor: Extractor, paths: list[Path]) -> None:
+    one, other = (cluster(extractor, list(order), threshold=0.5) for order in (paths, paths[::-1]))
+    assert members(one) == members(other)
+    similar = [merge.similarity for merge in other.merges]
+    assert [merge.similarity for merge in one.merges] == pytest.approx(similar, abs=1e-6)
+    assert one.log10_lr is None
+    assert any("no calibration" in warning for warning in one.warnings)
+
+
+def test_bad_clips_are_listed_and_the_same_file_is_told(
+    extractor: Extractor, paths: list[Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copy(paths[0], tmp_path / "copy.wav"))
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    found = cluster(extractor, [paths[0], copy, tmp_path / "bad.wav", tmp_path / "missing.wav"], threshold=0.9)
+    assert [exhibit.path for exhibit in found.exhibits] == [str(paths[0]), str(copy)]
+    assert found.repeated() == [(str(paths[0]), str(copy))]
+    assert set(found.failures) == {str(tmp_path / "bad.wav"), str(tmp_path / "missing.wav")}
+    assert len(found.groups) == 1
+    alone = cluster(extractor, [copy], threshold=0.9, limits=Limits(min_duration_s=9.0))
+    assert (alone.groups[0].members, alone.groups[0].nearest, alone.groups[0].mean_cosine) == ((0,), None, None)
+    assert "lasts" in alone.exhibits[0].warnings[0]
+    with pytest.raises(EmbeddingsError, match="none of 1 clips can be used"):
+        cluster(extractor, [tmp_path / "bad.wav"], threshold=0.9)
+
+
+def test_what_cannot_be_grouped(extractor: Extractor, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GalleryError, match="give --threshold"):
+        cluster(extractor, paths)
+    monkeypatch.setattr(exhibits, "MOST_CLIPS", 8)
+    with pytest.raises(EmbeddingsError, match="9 clips are more than the 8"):
+        cluster(extractor, paths, threshold=0.5)
+
+
+def test_a_group_is_traced_as_its_mean(extractor: Extractor, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    with opened(tmp_path / "gallery", extractor.digest) as gallery:
+        from_manifest(extractor, tiny_corpus.split("train")).into(gallery)
+    set_threshold(Gallery.load(tmp_path / "gallery"))
+    tracer = Tracer(extractor, Gallery.load(tmp_path / "gallery"))
+    clips = [tiny_corpus.audio_path(u) for u in tiny_corpus if u.source == "source-1"][:3]
+    (group,) = cluster(extractor, clips, threshold=-1.0, tracer=tracer).groups
+    mean = unit(np.stack([tracer.embed(path) for path in clips])).mean(axis=0)
+    assert group.trace is not None
+    assert group.trace.score == pytest.approx(tracer.answer(mean, "group 1").score, abs=1e-5)
+    assert group.verdict.startswith(("known: ", "new: "))
+
+
+def test_a_tuning_is_kept_with_the_checkpoint_that_it_is_of(tmp_path: Path) -> None:
+    tuning = Tuning(0.5, 0.04, 0.3, "200 draws", "e" * 64)
+    tuning.save(tmp_path)
+    assert Tuning.load(tmp_path, "e" * 64) == tuning
+    assert Tuning.load(tmp_path, "f" * 64) is None
+    assert Tuning.load(tmp_path / "nowhere", "e" * 64) is None
+    assert "4.0% were of two sources" in tuning.sentence()
+    for text in (
+        "[]",
+        '{"threshold": 0.5}',
+        '{"threshold": "x", "wrong": 0, "missed": 0, "data": "", "extractor": ""}',
+    ):
+        (tmp_path / "clusters.json").write_text(text)
+        with pytest.raises(CheckpointError, match=r"clusters\.json"):
+            Tuning.load(tmp_path, "e" * 64)
+
+
+def run(*words: object, status: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result
+
+
+def test_the_commands_group_and_promote(tiny_checkpoint: Checkpoint, paths: list[Path], tmp_path: Path) -> None:
+    model = ("--model", tiny_checkpoint.folder)
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"")
+    words = ("cluster", *paths, "--no-gallery", "--threshold", "0.5", *model)
+    result = run(*words, bad, "--out", tmp_path / "out", status=1)
+    assert f"{len(paths)} clips in " in result.stdout
+    assert "bad.wav: " in result.stderr
+    found = json.loads(run(*words, "--json").stdout)
+    written = json.loads((tmp_path / "out/groups.json").read_text())
+    assert [group["clips"] for group in written["groups"]] == [group["clips"] for group in found["groups"]]
+    rows = list(csv.reader((tmp_path / "out/linkage.csv").read_text().splitlines()))
+    order = [clip for group in found["groups"] for clip in group["clips"]]
+    assert rows[0] == ["clip", "group", *order]
+    assert [row[0] for row in rows[1:]] == order
+    assert (tmp_path / "out/linkage.svg").read_text().count("<svg") == 1
+
+    first = found["groups"][0]["clips"]
+    text = run("promote", tmp_path / "out", 1, "mine", tmp_path / "gallery", "--family", "f", *model).stdout
+    assert f"'mine' has {len(first)} clips" in text
+    gallery = Gallery.load(tmp_path / "gallery")
+    assert gallery.index.sources["mine"].family == "f"
+    assert len(gallery.clips) == len(first)
+    again = ("promote", tmp_path / "out")
+    with pytest.raises(EmbeddingsError, match="has no group 99"):
+        run(*again, 99, "mine", tmp_path / "other", *model)
+    assert not (tmp_path / "other").exists()
+    written["clips"][0]["sha256"] = "0" * 64
+    (tmp_path / "out/groups.json").write_text(json.dumps(written))
+    number = next(group["number"] for group in written["groups"] if written["clips"][0]["path"] in group["clips"])
+    with pytest.raises(EmbeddingsError, match="is not the file that was grouped"):
+        run(*again, number, "mine", tmp_path / "other", *model)
+    written["extractor"] = "f" * 64
+    (tmp_path / "out/groups.json").write_text(json.dumps(written))
+    with pytest.raises(EmbeddingsError, match="with extractor ffff"):
+        run(*again, number, "mine", tmp_path / "other", *model)
+    (tmp_path / "out/groups.json").write_text("{}")
+    with pytest.raises(EmbeddingsError, match="is no record of groups"):
+        run(*again, number, "mine", tmp_path / "other", *model)
