@@ -25,7 +25,7 @@ from synthprint.clustering.tuning import Tuning
 from synthprint.extraction import embed_manifest
 from synthprint.extractors import load_extractor
 from synthprint.types import Embeddings, Manifest
-from synthprint.vectors import cosines, unit
+from synthprint.vectors import exact_cosines, unit
 
 DRAWS = 200
 SOURCES, CLIPS = (2, 10), (1, 10)
@@ -50,7 +50,7 @@ def draws(embeddings: Embeddings, sources: list[str], corpus: str) -> Iterator[D
             clips += rng.choice(
                 of_source, min(rng.integers(*CLIPS, endpoint=True), len(of_source)), replace=False
             ).tolist()
-        yield names[clips], average_linkage(cosines(vectors[clips], vectors[clips]))
+        yield names[clips], average_linkage(exact_cosines(vectors[clips], vectors[clips]))
 
 
 def pair_errors(truth: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
@@ -109,7 +109,9 @@ def main() -> None:
         for split, of_corpus in drawn.items()
     }
     chosen = measured["dev"][CHOSEN_ON]
-    data = f"{DRAWS} draws of clips of 2 to 9 neural systems, 1 to 10 of each, that training never met"
+    data = (
+        f"{DRAWS} draws of clips of 2 to {SOURCES[1]} neural systems, 1 to {CLIPS[1]} of each, that training never met"
+    )
     Tuning(threshold, chosen["wrong"], chosen["missed"], data, extractor.digest).save(arguments.out)
     files.write_json(arguments.out / "clusters_measured.json", {"threshold": threshold, **measured})
 

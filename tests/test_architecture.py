@@ -29,7 +29,7 @@ LEVELS = (
                "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search", "pair_kernels",
                "calibration", "validation", "conditions", "components", "coding", "degradations", "probing", "mapping",
                "manifests", "linting", "corpus")),
-    ("faces", ("tracing", "clustering", "stressing", "figures", "experiments")),
+    ("faces", ("tracing", "clustering", "reporting", "stressing", "figures", "experiments")),
     ("doors", ("cli", "__main__")),
 )  # fmt: skip
 LEVEL = {room: number for number, (_, rooms) in enumerate(LEVELS) for room in rooms}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from synthprint.clustering import exhibits
 from synthprint.clustering.exhibits import Clustering, cluster
 from synthprint.clustering.linkage import average_linkage, cut
 from synthprint.clustering.tuning import Tuning
-from synthprint.conditions import Limits
+from synthprint.conditions import Limits, conditions
 from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError
 from synthprint.extractors import Extractor, load_extractor
 from synthprint.tracing.calibrations import ComparisonCalibrations, fit_comparisons
@@ -31,6 +32,8 @@ from synthprint.tracing.thresholds import set_threshold
 from synthprint.tracing.tracer import Tracer
 from synthprint.types import Embeddings, Manifest
 from synthprint.vectors import unit
+
+STATE = conditions(np.random.default_rng(0).standard_normal(16_000).astype(np.float32) / 10)
 
 
 @given(st.integers(2, 30), st.integers(0, 10_000), st.floats(-0.9, 0.9))
@@ -234,3 +237,41 @@ def test_the_commands_group_and_promote(tiny_checkpoint: Checkpoint, paths: list
     (tmp_path / "out/groups.json").write_text("{}")
     with pytest.raises(EmbeddingsError, match="is no record of groups"):
         run(*again, number, "mine", tmp_path / "other", *model)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_copies_of_a_clip_stay_together_in_any_order(seed: int) -> None:
+    """What the last bits of a matrix product do to equal similarities must not matter."""
+    rng = np.random.default_rng(seed)
+    base = unit(rng.standard_normal((5, 64)))
+    seen = []
+    for _ in range(4):
+        owners = np.repeat(np.arange(5), 22)[rng.permutation(110)]
+        clips = [exhibits.Exhibit(f"{n:03d}", f"{owner}", STATE, ()) for n, owner in enumerate(owners)]
+        found = exhibits._grouped(tuple(clips), base[owners], None, 0.9999, None, None, {})
+        assert (found.cosines == found.cosines.T).all()
+        assert [len(group.members) for group in found.groups] == [22] * 5
+        assert all(len(set(owners[list(group.members)])) == 1 for group in found.groups)
+        seen.append([merge.similarity for merge in found.merges])
+    assert all(other == seen[0] for other in seen)
+
+
+def test_without_a_threshold_nothing_is_called_known(
+    extractor: Extractor, tiny_corpus: Manifest, tmp_path: Path
+) -> None:
+    with opened(tmp_path / "gallery", extractor.digest) as gallery:
+        from_manifest(extractor, tiny_corpus.split("train")).into(gallery)
+    tracer = Tracer(extractor, Gallery.load(tmp_path / "gallery"))
+    clip = tiny_corpus.audio_path(next(iter(tiny_corpus)))
+    (group,) = cluster(extractor, [clip], threshold=0.5, tracer=tracer).groups
+    assert group.verdict.startswith("closest: ")
+
+
+def test_without_matplotlib_there_are_groups_but_no_picture(
+    tiny_checkpoint: Checkpoint, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    words = ("cluster", *paths, "--no-gallery", "--threshold", "0.5", "--model", tiny_checkpoint.folder)
+    text = run(*words, "--out", tmp_path / "out").output
+    assert "linkage.svg was not drawn" in text
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["groups.json", "linkage.csv"]

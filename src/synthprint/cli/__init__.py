@@ -19,6 +19,7 @@ from synthprint.cli import (
     explore,
     gallery,
     lint,
+    report,
     stress,
     table1,
     timeline,
@@ -43,6 +44,7 @@ corpus_app.command()(lint.lint)
 app.command()(trace.trace)
 app.command()(trace.compare)
 app.command()(timeline.timeline)
+app.command()(report.report)
 app.command()(cluster.cluster)
 app.command()(cluster.promote)
 app.command()(gallery.enrol)

@@ -96,6 +96,7 @@ def promote(
 
 def _write(found: Clustering, extractor: str, out: Path) -> None:
     from synthprint.clustering.record import linkage_rows, write_groups
+    from synthprint.errors import MissingDependency
     from synthprint.files import csv_text, write_text
 
     write_groups(out / GROUPS, found, extractor)
@@ -104,7 +105,7 @@ def _write(found: Clustering, extractor: str, out: Path) -> None:
         from synthprint.figures.linkage import linkage_figure
 
         linkage_figure(found, out / PICTURE)
-    except ImportError as error:
+    except MissingDependency as error:
         print_notes([f"{PICTURE} was not drawn: {error}"])
 
 

@@ -28,7 +28,7 @@ from synthprint.tracing.comparison import short
 from synthprint.tracing.enrolment import clips_in, embed_stream, reason_of
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
-from synthprint.vectors import cosines, unit
+from synthprint.vectors import exact_cosines, unit
 
 MOST_CLIPS = 3_000  # the matrix of all pairs is kept
 
@@ -73,6 +73,8 @@ class Group:
         """Whether it is a system that is enrolled, in a few words."""
         if self.trace is None:
             return ""
+        if self.trace.threshold is None:
+            return f"closest: {self.trace.name} (no threshold is set)"
         return "new: none of the enrolled sources" if self.trace.unknown else f"known: {self.trace.name}"
 
 
@@ -187,7 +189,8 @@ def _grouped(
     failures: dict[str, str],
 ) -> Clustering:
     """Group embeddings [N, D] of length one."""
-    similarity = cosines(directions, directions)
+    # Not `cosines`: its last bits depend on the order, and differ across the diagonal, where the chains may never end.
+    similarity = exact_cosines(directions, directions)
     # In the order of their content, so that the order in which they were given does not matter.
     order = sorted(range(len(exhibits)), key=lambda i: (exhibits[i].sha256, exhibits[i].path))
     merges = average_linkage(similarity[np.ix_(order, order)])
@@ -202,6 +205,11 @@ def _grouped(
     warnings = [] if pair else ["this extractor has no calibration, so there are no likelihood ratios"]
     if threshold is not None:
         warnings.append("the threshold was given by hand: how often it puts two sources together is not known")
+    if tracer and len(groups[0].members) > 1:
+        warnings.append(
+            "the gallery's error rates are those of single clips; a group is called known more easily, and more often "
+            "wrongly: see docs/clustering.md"
+        )
     return Clustering(
         exhibits=exhibits,
         cosines=similarity,
@@ -228,7 +236,7 @@ def _groups(
     members = [np.flatnonzero(labels == label).tolist() for label in range(int(labels.max()) + 1)]
     members.sort(key=lambda group: (-len(group), min(exhibits[i].path for i in group)))
     means = unit(np.stack([directions[group].mean(axis=0, dtype=np.float64) for group in members]))
-    between = cosines(means, means)
+    between = exact_cosines(means, means)
     np.fill_diagonal(between, -np.inf)
     groups = []
     for place, group in enumerate(members):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,17 +56,10 @@ def timeline_figure(timeline: Timeline, path: str | os.PathLike[str]) -> None:
 
 def _draw_lane(axes: Axes, timeline: Timeline, source: int, lane: int, threshold: float | None) -> None:
     height = lane + LANE * np.clip(timeline.scores[source], 0.0, 1.0)
-    for start, stop in _runs(timeline):
+    for start, stop in timeline.runs():
         times, part = timeline.centres_s[start:stop], height[start:stop]
         axes.fill_between(times, lane, part, color=BELOW, linewidth=0)
         if threshold is not None:
             limit = lane + LANE * threshold
             axes.fill_between(times, lane, part, where=part >= limit, interpolate=True, color=ABOVE, linewidth=0)
         axes.plot(times, part, color=ABOVE, linewidth=0.9)
-
-
-def _runs(timeline: Timeline) -> list[tuple[int, int]]:
-    """Stretches of windows without a pause between them, as first and after last."""
-    gaps = np.flatnonzero(np.diff(timeline.centres_s) > 1.5 * timeline.tuning.hop_s) + 1
-    edges = [0, *gaps.tolist(), len(timeline.centres_s)]
-    return list(pairwise(edges))

@@ -121,6 +121,11 @@ class Timeline:
         order = np.argsort(-self.scores.max(axis=1), kind="stable")
         return list(dict.fromkeys([*named, *(self.sources[i] for i in order)]))[:most]
 
+    def runs(self) -> list[tuple[int, int]]:
+        """Stretches of windows without a pause between them, as first and after last."""
+        gaps = np.flatnonzero(np.diff(self.centres_s) > 1.5 * self.tuning.hop_s) + 1
+        return list(pairwise([0, *gaps.tolist(), len(self.centres_s)]))
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; of the windows' scores those of the `leading` sources."""
         rows = {name: self.scores[self.sources.index(name)] for name in self.leading()}

@@ -1,0 +1,50 @@
+"""`synthprint report`: a case on one page."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthprint.cli.trace import Backend, Enrolled, Model, Threads, shown
+from synthprint.linting.findings import counted
+
+
+def report(
+    clips: Annotated[list[Path], typer.Argument(help="Audio files, or folders: all audio below them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write: ends in .html.")],
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write all of it as JSON, to this file.")] = None,
+    case: Annotated[str, typer.Option(help="What the case is called: the title.")] = "",
+    question: Annotated[str, typer.Option(help="What was asked.")] = "",
+    analyst: Annotated[str, typer.Option(help="Who examined.")] = "",
+    date: Annotated[str, typer.Option(help="The date, as it is to stand there.")] = "",
+    gallery: Enrolled = None,
+    model: Model = None,
+    backend: Backend = None,
+    threads: Threads = None,
+) -> None:
+    """Examine clips and write a report that can be printed and repeated. Exits with 1 if a clip could not be read."""
+    from synthprint import files
+    from synthprint.reporting.case import Question, examine
+    from synthprint.reporting.page import report_page
+    from synthprint.tracing.tracer import Tracer
+
+    if out.suffix != ".html":
+        raise typer.BadParameter(f"{out} must end in .html", param_hint="--out")
+    named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
+             "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out}  # fmt: skip
+    options = [word for name, value in named.items() if value for word in (name, str(value))]
+    command = shlex.join(["synthprint", "report", *map(str, clips), "-o", str(out), *options])
+    found = examine(
+        Tracer.load(gallery, model, backend, threads), clips, Question(case, question, analyst, date), command
+    )
+    files.write_text(out, report_page(found))
+    if json_out:
+        files.write_json(json_out, found.to_dict())
+    typer.echo(f"{out}: {counted(len(found.clips), 'clip')} examined")
+    for path, reason in found.failures.items():
+        typer.echo(f"left out: {shown(path)}: {reason}", err=True)
+    if found.failures:
+        raise typer.Exit(1)

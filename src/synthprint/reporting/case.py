@@ -1,0 +1,184 @@
+"""What a report says, as data: the clips with their traces and timelines, the pairs, the method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthprint import __version__, audio, files
+from synthprint.audio import AudioInfo, decoded
+from synthprint.calibration.calibration import Calibration
+from synthprint.conditions import Limits
+from synthprint.errors import AudioError, EmbeddingsError
+from synthprint.progress import track
+from synthprint.tracing.calibrations import SourceCalibrations
+from synthprint.tracing.enrolment import clips_in, embed_stream, reason_of
+from synthprint.tracing.gallery_files import INDEX
+from synthprint.tracing.openset import Rule
+from synthprint.tracing.timeline import Timeline, Tuning, timeline_of_wave
+from synthprint.tracing.tracer import Tracer
+from synthprint.tracing.traces import Trace
+from synthprint.vectors import cosines, unit
+
+WORTH_A_TIMELINE_S = 4.0  # below, no change of source is found reliably
+MOST_PAIRED = 20  # clips, of which all pairs are shown
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the analyst says of the case; free texts."""
+
+    case: str = ""
+    question: str = ""
+    analyst: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One exhibit: its file, what it is, and what was found."""
+
+    path: str
+    sha256: str
+    info: AudioInfo | None
+    trace: Trace
+    timeline: Timeline | None
+
+
+@dataclass(frozen=True)
+class Method:
+    """By what the answers were made, and what is known of how good they are.
+
+    Attributes:
+        version: of synthprint.
+        extractor, gallery: digests of the weights, and of the gallery's index, which names those of its segments.
+        sources, clips: enrolled.
+        backend: what scored.
+        rule: when a source is named, and what that did on development data.
+        calibrations: what a score is worth, and on what that was fitted.
+        limits: which clips the extractor was validated for.
+        command: that makes the report again.
+    """
+
+    version: str
+    extractor: str
+    gallery: str
+    sources: int
+    clips: int
+    backend: str
+    rule: Rule | None
+    calibrations: SourceCalibrations
+    limits: Limits | None
+    command: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every pair of clips: cosines [N, N], log10 LRs [N, N] where there is a calibration, and that."""
+
+    cosines: np.ndarray
+    log10_lr: np.ndarray | None
+    calibration: Calibration | None
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """All that a report says."""
+
+    asked: Question
+    clips: tuple[Clip, ...]
+    pairs: Pairs | None
+    method: Method
+    failures: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        pairs = self.pairs
+        return {
+            "asked": asdict(self.asked),
+            "clips": [
+                {
+                    "path": clip.path,
+                    "sha256": clip.sha256,
+                    "file": asdict(clip.info) if clip.info else None,
+                    "trace": clip.trace.to_dict(),
+                    "timeline": clip.timeline.to_dict() if clip.timeline else None,
+                }
+                for clip in self.clips
+            ],
+            "pairs": pairs
+            and {
+                "cosine": pairs.cosines.astype(float).tolist(),
+                "log10_lr": None if pairs.log10_lr is None else pairs.log10_lr.tolist(),
+                "calibration": pairs.calibration.to_dict() if pairs.calibration else None,
+            },
+            "method": {
+                **asdict(self.method),
+                "calibrations": self.method.calibrations.to_dict(),
+                "limits": self.method.limits.to_dict() if self.method.limits else None,
+            },
+            "failures": self.failures,
+        }
+
+
+def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, command: str) -> Case:
+    """Trace clips for a report.
+
+    Args:
+        paths: files, or folders: all audio below them.
+        command: that makes the report again.
+
+    Raises:
+        EmbeddingsError: no clip is usable.
+        GalleryError: nothing is enrolled.
+    """
+    found = list(dict.fromkeys(path for _, path in clips_in(paths)))
+    embedded = embed_stream(tracer.extractor, track(decoded(found), "examining", len(found)))
+    failures = {str(found[i]): reason_of(found[i], reason) for i, reason in embedded.failures.items()}
+    places = sorted(embedded.vectors)
+    if not places:
+        path, reason = next(iter(failures.items()), ("", "no clips were given"))
+        raise EmbeddingsError(f"none of {len(found)} clips can be examined; {path}: {reason}")
+    vectors = np.stack([embedded.vectors[i] for i in places])
+    traces = tracer.answer_many(vectors, [str(found[i]) for i in places], [embedded.states[i] for i in places])
+    clips = tuple(_clip(tracer, found[i], trace) for i, trace in zip(places, traces, strict=True))
+    return Case(asked, clips, _pairs(tracer, vectors), _method(tracer, command), failures)
+
+
+def _clip(tracer: Tracer, path: Path, trace: Trace) -> Clip:
+    try:
+        header = audio.info(path)
+    except AudioError:  # a format that ffmpeg decoded
+        header = None
+    timeline, tuning = None, Tuning.shipped()
+    if (trace.duration_s or 0.0) >= WORTH_A_TIMELINE_S and tuning.extractor == tracer.extractor.digest:
+        timeline = timeline_of_wave(tracer, audio.load(path), str(path), tuning)
+    return Clip(str(path), files.sha256(path), header, trace, timeline)
+
+
+def _pairs(tracer: Tracer, vectors: np.ndarray) -> Pairs | None:
+    if not 2 <= len(vectors) <= MOST_PAIRED:
+        return None
+    similarity = cosines(unit(vectors), unit(vectors))
+    calibration = tracer.calibrations.of(1, 1) if tracer.calibrations else None
+    return Pairs(similarity, calibration.apply(similarity) if calibration else None, calibration)
+
+
+def _method(tracer: Tracer, command: str) -> Method:
+    gallery, setting = tracer.gallery, tracer.gallery.setting(tracer.backend)
+    return Method(
+        version=__version__,
+        extractor=tracer.extractor.digest,
+        gallery=files.sha256(gallery.folder / INDEX),
+        sources=len(gallery.names),
+        clips=len(gallery.clips),
+        backend=tracer.backend,
+        rule=setting.rule,
+        calibrations=setting.calibrations or SourceCalibrations(),
+        limits=tracer.limits,
+        command=command,
+    )

@@ -1,0 +1,242 @@
+"""The report of a case: what it says is what the tracer says; it is safe, repeatable, and fits a phone and a page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from conftest import tone
+from synthprint import __version__, files
+from synthprint.audio import SAMPLE_RATE
+from synthprint.calibration.calibration import Evidence
+from synthprint.checkpoint import Checkpoint
+from synthprint.cli import app
+from synthprint.conditions import Limits
+from synthprint.errors import EmbeddingsError
+from synthprint.extractors import load_extractor
+from synthprint.reporting.case import Case, Question, examine
+from synthprint.reporting.page import plain, report_page
+from synthprint.tracing import timeline
+from synthprint.tracing.calibrations import fit_comparisons
+from synthprint.tracing.enrolment import from_manifest, opened
+from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.thresholds import set_threshold
+from synthprint.tracing.timeline import Tuning
+from synthprint.tracing.tracer import Tracer
+from synthprint.tracing.traces import Candidate
+from synthprint.types import Embeddings, Manifest
+
+HOSTILE = '<img src=x onerror="alert(1)">&'
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def tracer(tiny_checkpoint: Checkpoint, tiny_corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Tracer:
+    """A gallery with rule and calibrations, and an extractor with calibrations and limits."""
+    extractor = load_extractor(tiny_checkpoint.folder, threads=1)
+    folder = tmp_path_factory.mktemp("report") / "gallery"
+    with opened(folder, extractor.digest) as gallery:
+        from_manifest(extractor, tiny_corpus.split("train")).into(gallery)
+        set_threshold(gallery)
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(6), 8)
+    vectors = np.eye(extractor.dim)[owners] + 0.3 * rng.standard_normal((48, extractor.dim))
+    made_up = Embeddings(tuple(map(str, range(48))), vectors, extractor.digest)
+    calibrations = fit_comparisons(made_up, [f"s{owner}" for owner in owners], "made up")
+    limits = Limits(min_duration_s=1.0, basis="what the test says")
+    return Tracer(extractor, Gallery.load(folder), calibrations=calibrations, limits=limits)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Manifest) -> list[Path]:
+    """A short clip, a long one, and none, with a hostile name."""
+    folder = tmp_path_factory.mktemp("clips")
+    short = Path(shutil.copy(tiny_corpus.audio_path(tiny_corpus.utterances[0]), folder / "short & <b>.wav"))
+    long = folder / "long.wav"
+    soundfile.write(long, np.concatenate([tone(1, 7, 3.0), tone(4, 2, 3.0)]), SAMPLE_RATE)
+    bad = folder / "bad.wav"
+    bad.write_bytes(b"no audio")
+    return [short, long, bad]
+
+
+@pytest.fixture
+def case(tracer: Tracer, clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> Case:
+    tuning = replace(Tuning.shipped(), extractor=tracer.extractor.digest, window_s=0.5)
+    monkeypatch.setattr(timeline.Tuning, "shipped", lambda: tuning)
+    return examine(tracer, clips, Question(HOSTILE, "Which?", "Me", "today"), "synthprint report x")
+
+
+class Outline(HTMLParser):
+    """Headings in order, and the names of all elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        assert not [name for name, _ in attrs if name.startswith("on") or name in ("src", "href")]
+
+
+def text_of(page: str) -> str:
+    body = page[page.index("<body>") :]
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)))
+
+
+def test_it_says_what_the_tracer_says(case: Case, tracer: Tracer, clips: list[Path]) -> None:
+    text = text_of(report_page(case))
+    for clip in case.clips:
+        trace = tracer.trace(clip.path)
+        assert clip.trace.source == trace.source
+        assert [c.source for c in clip.trace.candidates] == [c.source for c in trace.candidates]
+        for part in (clip.path, files.sha256(Path(clip.path)), plain(clip.trace, case.method), f"{trace.score:.3f}"):
+            assert part in text
+        for statement in clip.trace.statements:
+            assert statement[1:] in text
+        for candidate in trace.candidates:
+            assert candidate.lr is not None
+            assert f"{candidate.lr.log10_lr:.2f}" in text
+    assert "lasts 0.6 s" in text
+    assert str(clips[2]) in case.failures
+    assert "bad.wav could not be examined: " in text
+    gallery = tracer.gallery.folder / "gallery.json"
+    for part in (__version__, tracer.extractor.digest, files.sha256(gallery), "synthprint report x", "Which?"):
+        assert part in text
+    rule = tracer.rule
+    assert rule is not None
+    assert f"{rule.false_rejection:.1%}" in text
+    assert "what the test says" in text
+    assert case.pairs is not None
+    assert case.pairs.log10_lr is not None
+    assert f"{case.pairs.log10_lr[0, 1]:.2f}" in text
+
+
+def test_a_long_clip_has_a_timeline(case: Case) -> None:
+    short, long = case.clips
+    assert short.timeline is None
+    assert long.timeline is not None
+    page = report_page(case)
+    assert long.timeline.summary()[:40] in text_of(page)
+    assert page.count('class="lane"') >= len(long.timeline.leading())
+
+
+def test_it_is_safe_and_the_same_again(case: Case) -> None:
+    page = report_page(case)
+    assert page == report_page(case)
+    assert HOSTILE not in page
+    assert HOSTILE in text_of(page)
+    outline = Outline()
+    outline.feed(page)
+    assert not outline.tags & {"script", "img", "link", "iframe", "object", "form", "base"}
+    assert "http:" not in page.replace("http-equiv", "")
+    assert "https:" not in page
+    assert "default-src 'none'" in page
+    assert outline.levels[0] == 1
+    assert all(after - before <= 1 for before, after in zip(outline.levels, outline.levels[1:], strict=False))
+
+
+def test_what_nobody_measured_is_said_to_be_unknown(tracer: Tracer, clips: list[Path], tmp_path: Path) -> None:
+    bare = Tracer(tracer.extractor, tracer.gallery.copy(tmp_path / "gallery"))
+    bare.gallery.set_backends({name: replace(bare.gallery.setting(name), rule=None, calibrations=None)
+                               for name in bare.gallery.index.backends})  # fmt: skip
+    case = examine(bare, clips[:2], Question(), "")
+    text = text_of(report_page(case))
+    assert "No threshold is set for this gallery" in text
+    assert "It was not measured for which clips this extractor can be used" in text
+    assert "Nobody measured what it is worth as evidence" in text
+    assert case.clips[1].timeline is None
+    alone = examine(bare, clips[:1], Question(), "")
+    assert alone.pairs is None
+    with pytest.raises(EmbeddingsError, match="none of 1 clips can be examined"):
+        examine(bare, clips[2:], Question(), "")
+
+
+def test_answers_in_plain_words(case: Case) -> None:
+    trace, method = case.clips[0].trace, replace(case.method, sources=7)
+    best = Candidate("x", "f", None, 0.9, (), Evidence(1.0, 0))
+    known = replace(trace, unknown=False, source="x", family="f", rivals=(), candidates=(best,), components={})
+    assert plain(known, method) == "It resembles clips of x, more than those of any other of the 7 enrolled sources."
+    human = replace(known, candidates=(replace(best, kind="human"),))
+    assert "human speech, as enrolled under the name x" in plain(human, method)
+    close = replace(known, rivals=(replace(best, source="y"),))
+    assert plain(close, method).startswith("It resembles x and y so much alike that these cannot be told apart.")
+    assert "family f" in plain(close, method)
+    unknown = replace(known, unknown=True, source=None)
+    assert plain(unknown, method).startswith("None of the 7 enrolled sources")
+
+
+def run(*words: object, status: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result
+
+
+def test_the_command_writes_page_and_json(
+    tracer: Tracer, tiny_checkpoint: Checkpoint, clips: list[Path], tmp_path: Path
+) -> None:
+    words = ("report", *clips[:2], "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "--case", "No. 7")
+    assert "2 clips examined" in run(*words, "-o", tmp_path / "a.html", "--json", tmp_path / "a.json").stdout
+    page = (tmp_path / "a.html").read_text()
+    assert "<title>No. 7</title>" in page
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert [clip["path"] for clip in found["clips"]] == list(map(str, clips[:2]))
+    assert found["method"]["command"] in text_of(page)
+    assert "--case 'No. 7'" in found["method"]["command"]
+    assert "left out: " in run(*words, clips[2], "-o", tmp_path / "b.html", status=1).stderr
+    assert "must end in .html" in run(*words, "-o", tmp_path / "c.pdf", status=2).stderr
+
+
+def browse(*options: str) -> str:
+    assert BROWSER is not None
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_without_scrolling_sideways(case: Case, width: int, tmp_path: Path) -> None:
+    page = report_page(case)
+    frame = f'<iframe id="f" src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    script = (
+        "<script>f.onload=()=>{const d=f.contentDocument.documentElement;"
+        "document.title=[d.scrollWidth,d.clientWidth,f.contentDocument.querySelectorAll('svg').length,"
+        "getComputedStyle(f.contentDocument.body).maxWidth].join(' ')}</script>"
+    )
+    (tmp_path / "report.html").write_text(page)
+    (tmp_path / "outer.html").write_text(f"<!doctype html><title></title>{frame}{script}")
+    shown = browse(
+        "--allow-file-access-from-files", "--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path}/outer.html"
+    )
+    found = re.search(r"<title>(\d+) (\d+) (\d+) (\S+)</title>", shown)
+    assert found, shown[:500]
+    assert int(found[1]) <= int(found[2]) == width
+    assert int(found[3]) == page.count("<svg")
+    assert found[4] == "736px"  # the style is in force: its digest is that of the policy
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH")
+def test_it_prints(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(report_page(case))
+    browse(f"--print-to-pdf={tmp_path / 'report.pdf'}", "--no-pdf-header-footer", f"file://{tmp_path}/report.html")
+    printed = (tmp_path / "report.pdf").read_bytes()
+    assert printed.startswith(b"%PDF")
+    pages = re.findall(rb"/Type\s*/Page\b", printed)
+    assert len(pages) >= 3  # each clip starts a page
+    sizes = {tuple(float(x) for x in box.split()) for box in re.findall(rb"/MediaBox\s*\[([^\]]*)\]", printed)}
+    assert {(round(box[2]), round(box[3])) for box in sizes} == {(595, 842)}  # A4
