@@ -25,8 +25,8 @@ LEVELS = (
                 "metrics", "weighted_metrics", "progress", "processes",
                 "recipes", "checkpoint")),
     ("shelves", SHELVES),
-    ("verbs", ("training", "training_step", "training_data", "modules", "resident", "runs", "export", "extractors",
-               "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search", "pair_kernels",
+    ("verbs", ("training", "training_step", "training_data", "modules", "resident", "twins", "runs", "export",
+               "extractors", "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search", "pair_kernels",
                "calibration", "validation", "conditions", "components", "coding", "degradations", "probing", "mapping",
                "manifests", "linting", "corpus")),
     ("faces", ("tracing", "clustering", "reporting", "stressing", "figures", "experiments")),
@@ -34,7 +34,8 @@ LEVELS = (
 )  # fmt: skip
 LEVEL = {room: number for number, (_, rooms) in enumerate(LEVELS) for room in rooms}
 TORCH_ROOMS = {"frontend", "ssl_encoder", "graph_attention", "similarity", "distributed", "backbones", "losses",
-               "training", "training_step", "training_data", "modules", "resident", "runs", "export"}  # fmt: skip
+               "training", "training_step", "training_data", "modules", "resident", "twins", "runs",
+               "export"}  # fmt: skip
 TORCH_WHEN_USED = {"extractors"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -159,10 +160,25 @@ def test_what_nobody_measured_is_said_to_be_unknown(tracer: Tracer, clips: list[
     assert "It was not measured for which clips this extractor can be used" in text
     assert "Nobody measured what it is worth as evidence" in text
     assert case.clips[1].timeline is None
+    assert "was not looked for: how to was not measured for this extractor" in text
     alone = examine(bare, clips[:1], Question(), "")
     assert alone.pairs is None
     with pytest.raises(EmbeddingsError, match="none of 1 clips can be examined"):
         examine(bare, clips[2:], Question(), "")
+
+
+def test_a_files_name_cannot_turn_the_page_around(
+    tracer: Tracer, tiny_checkpoint: Checkpoint, clips: list[Path], tmp_path: Path
+) -> None:
+    """Marks of direction are shown as what they are, and a name that is no text is shown all the same."""
+    odd = [tmp_path / "evil\u202egnp.wav", Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.wav"))]
+    for path in odd:
+        shutil.copy(clips[0], path)
+    run("report", *odd, "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "-o", tmp_path / "odd.html")
+    page = (tmp_path / "odd.html").read_text(encoding="utf-8")
+    assert "\u202e" not in page
+    assert "evil\ufffdgnp.wav" in page
+    assert "bad\ufffd.wav" in page
 
 
 def test_answers_in_plain_words(case: Case) -> None:

@@ -99,6 +99,20 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class TwinsChoice:
+    """[twins]: how many `copies` of a batch are learnt from as if of other sources, moved by at most `share` of what
+    tells two sources apart (see `synthprint.twins`)."""
+
+    copies: int = 0
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(0, copies=self.copies)
+        if not 0 < self.share < math.inf:
+            raise RecipeError(f"share = {self.share} must be positive")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a training run depends on, beside the data."""
 
@@ -109,6 +123,7 @@ class Recipe:
     schedule: Schedule = Schedule()
     crop: Crop = Crop()
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - it is frozen
+    twins: TwinsChoice = TwinsChoice()
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:

@@ -145,6 +145,11 @@ def check_loss_fits_sampler(recipe: Recipe) -> None:
         RecipeError: it does.
     """
     needed = getattr(find("losses", recipe.loss.name), "utterances_per_source", 1)
+    if recipe.twins.copies and needed < 2:
+        raise RecipeError(
+            f"loss {recipe.loss.name!r} classifies the training sources, and a twin is none of them: "
+            "set [twins] copies = 0, or a loss that compares the utterances of a batch"
+        )
     given = recipe.sampler.utterances_per_source if recipe.sampler.name == "balanced" else 1
     if given < needed:
         raise RecipeError(

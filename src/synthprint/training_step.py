@@ -23,6 +23,7 @@ from synthprint.errors import RecipeError
 from synthprint.recipes import Recipe, Schedule
 from synthprint.resident import ResidentCorpus
 from synthprint.training_data import TrainingData
+from synthprint.twins import featured, with_twins
 
 BATCHES_AHEAD = 3
 WARM_UP = 3  # calls before a capture: libraries set themselves up, and Adam its moments
@@ -87,7 +88,8 @@ class Step:
         captured: run the whole step as a CUDA graph (see `Captured`).
 
     Raises:
-        RecipeError: it is to be captured, and several processes train together.
+        RecipeError: it is to be captured, or there are to be twins, and several processes train together; or the
+            backbone can have no twins.
     """
 
     def __init__(
@@ -96,11 +98,14 @@ class Step:
     ) -> None:  # fmt: skip
         if captured and processes.size > 1:
             raise RecipeError("what several processes tell each other cannot be captured: leave --capture out")
+        if recipe.twins.copies and processes.size > 1:
+            raise RecipeError("[twins] are made of a whole batch: train in one process, or set copies = 0")
         backbone = modules["backbone"]
         processes.synchronise(backbone)
         self._recipe, self._modules, self._optimizer, self._processes = recipe, modules, optimizer, processes
         self._crops, self._bfloat16 = crops, bfloat16
         self._forward: Callable[[Tensor], Tensor] = torch.compile(backbone) if compiled else backbone
+        self._featured = featured(backbone) if recipe.twins.copies else None
         self._gradients = MeanGradients(modules.parameters(), processes)
         self._rate = 0.0
         self._loss, self._accuracy = torch.zeros(2, device=processes.device).unbind()
@@ -126,7 +131,11 @@ class Step:
         device, loss_of = torch.device(self._processes.device), self._modules["loss"]
         waveforms, labels = self._crops(inputs.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
-            embeddings = self._processes.gather(self._forward(waveforms).float(), len(labels))
+            if self._featured is None:
+                embeddings = self._processes.gather(self._forward(waveforms).float(), len(labels))
+            else:
+                features, labels = with_twins(self._featured.features(waveforms), labels, self._recipe.twins)
+                embeddings = self._featured.head(features).float()
         loss = loss_of(embeddings, labels)
         self._optimizer.zero_grad()
         loss.backward()

@@ -40,7 +40,7 @@ def report(
     found = examine(
         Tracer.load(gallery, model, backend, threads), clips, Question(case, question, analyst, date), command
     )
-    files.write_text(out, report_page(found))
+    files.write_text(out, report_page(found), errors="backslashreplace")
     if json_out:
         files.write_json(json_out, found.to_dict())
     typer.echo(f"{out}: {counted(len(found.clips), 'clip')} examined")

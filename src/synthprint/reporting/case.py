@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
         GalleryError: nothing is enrolled.
     """
     found = list(dict.fromkeys(path for _, path in clips_in(paths)))
+    digests = {path: files.sha256(path) for path in found if path.is_file()}
     embedded = embed_stream(tracer.extractor, track(decoded(found), "examining", len(found)))
     failures = {str(found[i]): reason_of(found[i], reason) for i, reason in embedded.failures.items()}
     places = sorted(embedded.vectors)
@@ -145,19 +147,18 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
         raise EmbeddingsError(f"none of {len(found)} clips can be examined; {path}: {reason}")
     vectors = np.stack([embedded.vectors[i] for i in places])
     traces = tracer.answer_many(vectors, [str(found[i]) for i in places], [embedded.states[i] for i in places])
-    clips = tuple(_clip(tracer, found[i], trace) for i, trace in zip(places, traces, strict=True))
+    clips = tuple(_clip(tracer, found[i], digests[found[i]], trace) for i, trace in zip(places, traces, strict=True))
     return Case(asked, clips, _pairs(tracer, vectors), _method(tracer, command), failures)
 
 
-def _clip(tracer: Tracer, path: Path, trace: Trace) -> Clip:
-    try:
+def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace) -> Clip:
+    header, timeline, tuning = None, None, Tuning.shipped()
+    with suppress(AudioError):  # a format that only ffmpeg reads
         header = audio.info(path)
-    except AudioError:  # a format that ffmpeg decoded
-        header = None
-    timeline, tuning = None, Tuning.shipped()
-    if (trace.duration_s or 0.0) >= WORTH_A_TIMELINE_S and tuning.extractor == tracer.extractor.digest:
-        timeline = timeline_of_wave(tracer, audio.load(path), str(path), tuning)
-    return Clip(str(path), files.sha256(path), header, trace, timeline)
+    with suppress(AudioError):  # gone since it was traced
+        if (trace.duration_s or 0.0) >= WORTH_A_TIMELINE_S and tuning.extractor == tracer.extractor.digest:
+            timeline = timeline_of_wave(tracer, audio.load(path), str(path), tuning)
+    return Clip(str(path), sha256, header, trace, timeline)
 
 
 def _pairs(tracer: Tracer, vectors: np.ndarray) -> Pairs | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
+from html import escape as _escape
 
 import numpy as np
 
+from synthprint.tracing.gallery_files import printable
 from synthprint.tracing.timeline import Timeline
 from synthprint.tracing.traces import Trace
 
 WIDTH = 640
 BAR, GAP, NAMES = 16, 8, 220
 LANE, FOOT = 34, 26
+
+
+def escape(text: str) -> str:
+    """A stranger's text as it may stand in a picture."""
+    return _escape(printable(text))
 
 
 def short(name: str, most: int = 32) -> str:
@@ -39,7 +45,8 @@ def scores(trace: Trace) -> str:
             f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="-2" y2="{height - FOOT + 4}"/>'
             f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">threshold {trace.threshold:.2f}</text>'
         )
-    return _svg(height, "Scores of the best sources", "".join(parts))
+    told = ", ".join(f"{candidate.source} {candidate.score:.2f}" for candidate in trace.candidates)
+    return _svg(height, f"Scores of the best sources: {told}", "".join(parts))
 
 
 def lanes(timeline: Timeline, threshold: float | None) -> str:
@@ -72,7 +79,7 @@ def lanes(timeline: Timeline, threshold: float | None) -> str:
     parts.append(f'<text x="{NAMES}" y="{bottom + 18}">0 s</text>')
     end = f"{timeline.duration_s:.1f} s"
     parts.append(f'<text x="{NAMES + room}" y="{bottom + 18}" text-anchor="end">{end}</text>')
-    return _svg(bottom + FOOT, "Scores over time", "".join(parts))
+    return _svg(bottom + FOOT, f"Scores over time of {', '.join(names)}", "".join(parts))
 
 
 def _svg(height: float, title: str, content: str) -> str:
