@@ -48,7 +48,6 @@ def by_hand(wave: np.ndarray) -> dict[str, np.ndarray]:
     levels = 10 * np.log10(np.maximum(power / power.max(), 1e-9))
     spoken, both = levels[active], active[1:] & active[:-1]
     mean = spoken.mean(axis=0)
-    smooth = np.array([mean[max(0, k - 7) : k + 8].mean() for k in range(513)])
     edges = np.round(np.linspace(0, 513, 65)).astype(int)
 
     def bands(values: np.ndarray) -> np.ndarray:
@@ -59,7 +58,7 @@ def by_hand(wave: np.ndarray) -> dict[str, np.ndarray]:
     cepstra = levels @ cosines.T  # the orthonormal DCT-II
     advance = np.angle(spectra[1:]) - np.angle(spectra[:-1]) - 2 * np.pi * 256 / 1024 * np.arange(513)
     return {
-        "fine": mean - smooth,
+        "fine": ripple(mean),
         "level": bands(mean) - bands(mean).mean(),
         "deviation": bands(spoken.std(axis=0)),
         "change": bands(np.diff(levels, axis=0)[both].std(axis=0)),
@@ -69,7 +68,21 @@ def by_hand(wave: np.ndarray) -> dict[str, np.ndarray]:
         "modulation": modulation(x),
         "cepstral_deviation": cepstra[active].std(axis=0),
         "cepstral_change": np.diff(cepstra, axis=0)[both].std(axis=0),
+        "fine_deviation": ripple(spoken.std(axis=0)),
+        "fine_pause": ripple(levels[~active].mean(axis=0)),
+        "finer": finer(x),
+        "asymmetry": bands(((spoken - mean) ** 3).mean(axis=0) / spoken.std(axis=0) ** 3),
     }
+
+
+def ripple(values: np.ndarray) -> np.ndarray:
+    return values - np.array([values[max(0, k - 7) : k + 8].mean() for k in range(len(values))])
+
+
+def finer(x: np.ndarray) -> np.ndarray:
+    power = np.abs(frames(x, 2048, 512)) ** 2
+    active = power.sum(axis=1) >= 10**-3.5 * power.sum(axis=1).max()
+    return ripple(10 * np.log10(np.maximum(power / power.max(), 1e-9))[active].mean(axis=0))
 
 
 def modulation(x: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ N_FFT = 1024
 HOP_SAMPLES = 256
 CACHED_CLIPS = 8
 BINS = N_FFT // 2 + 1
+FINER_FFT, FINER_HOP = 2048, 512
 BANDS = 64
 CEPSTRA = 60
 SMOOTHING_BINS = 15  # 234 Hz: what is smoother than that is formants, microphones and equalisers
@@ -45,6 +46,10 @@ PARTS = {
     "level": BANDS,
     "cepstral_deviation": CEPSTRA,
     "cepstral_change": CEPSTRA,
+    "fine_deviation": BINS,
+    "fine_pause": BINS,
+    "finer": FINER_FFT // 2 + 1,
+    "asymmetry": BANDS,
 }
 
 
@@ -59,6 +64,7 @@ class SpectralStatistics(nn.Module):
     """
 
     window: Tensor
+    finer_window: Tensor
     envelope_window: Tensor
     modulation_window: Tensor
     bands: Tensor
@@ -79,6 +85,7 @@ class SpectralStatistics(nn.Module):
         self.parts = tuple(parts)
         size = sum(PARTS[part] for part in parts)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.register_buffer("finer_window", torch.hann_window(FINER_FFT), persistent=False)
         self.register_buffer("envelope_window", torch.hann_window(ENVELOPE_FFT), persistent=False)
         self.register_buffer("modulation_window", torch.hann_window(MODULATION_FFT), persistent=False)
         self.register_buffer("bands", _band_averages(), persistent=False)
@@ -98,11 +105,15 @@ class SpectralStatistics(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, T] -> [B, dim]."""
+        return self.head(self.features(waveform))
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """[B, T] -> statistics [B, S], in float32."""
         # A few clips at a time stay in the cache: 3 times as fast in training as the batch at once.
         pieces = torch.split(waveform, CACHED_CLIPS) if self.training else (waveform,)
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             found = [self.statistics(piece.float()) for piece in pieces]
-        return self.head(torch.cat([torch.cat([each[part] for part in self.parts], dim=1) for each in found]))
+        return torch.cat([torch.cat([each[part] for part in self.parts], dim=1) for each in found])
 
     def head(self, statistics: Tensor) -> Tensor:
         """Statistics [B, S] -> embedding [B, dim]."""
@@ -127,7 +138,7 @@ class SpectralStatistics(nn.Module):
         mean = _mean(levels, active)  # [B, BINS]
         cepstra = cache(lambda: self.cosines @ levels)  # [B, CEPSTRA, t]
         measures: dict[str, Callable[[], Tensor]] = {
-            "fine": lambda: mean - _smoothed(mean),
+            "fine": lambda: _ripple(mean),
             "deviation": lambda: _deviation(levels, active) @ self.bands,
             "change": lambda: _deviation(levels.diff(dim=2), both) @ self.bands,
             "roughness": lambda: F.pad(_mean(levels.diff(dim=1).abs(), active), (0, 1)) @ self.bands,
@@ -137,8 +148,17 @@ class SpectralStatistics(nn.Module):
             "level": lambda: _centred(mean @ self.bands),
             "cepstral_deviation": lambda: _deviation(cepstra(), active),
             "cepstral_change": lambda: _deviation(cepstra().diff(dim=2), both),
+            "fine_deviation": lambda: _ripple(_deviation(levels, active)),
+            "fine_pause": lambda: _ripple(_mean(levels, 1.0 - active)),
+            "finer": lambda: self._finer(waveform),
+            "asymmetry": lambda: _asymmetry(levels, active) @ self.bands,
         }
         return {part: measures[part]() for part in self.parts}
+
+    def _finer(self, waveform: Tensor) -> Tensor:
+        """As fine, of a spectrum with twice the resolution: [B, T] -> [B, FINER_FFT // 2 + 1]."""
+        levels, active = _levels(_power(_spectrum(waveform, FINER_FFT, FINER_HOP, self.finer_window)))
+        return _ripple(_mean(levels, active))
 
     def _modulation(self, waveform: Tensor) -> Tensor:
         """Log spectrum of the log envelopes, less its mean: [B, T] -> [B, ENVELOPE_BANDS * MODULATIONS]."""
@@ -186,9 +206,9 @@ def _phase_advance(spectrum: Tensor) -> Tensor:
     return turned / (real.square() + imaginary.square()).clamp(min=1e-20).sqrt()
 
 
-def _smoothed(x: Tensor) -> Tensor:
-    """Moving average over frequency: [B, F] -> [B, F]."""
-    return F.avg_pool1d(x[:, None], SMOOTHING_BINS, 1, SMOOTHING_BINS // 2, count_include_pad=False)[:, 0]
+def _ripple(x: Tensor) -> Tensor:
+    """[B, F], less its moving average over frequency."""
+    return x - F.avg_pool1d(x[:, None], SMOOTHING_BINS, 1, SMOOTHING_BINS // 2, count_include_pad=False)[:, 0]
 
 
 def _centred(x: Tensor) -> Tensor:
@@ -205,6 +225,12 @@ def _deviation(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted deviation over time: [B, F, t], [B, 1, t] -> [B, F]."""
     centred = x - _mean(x, weights)[..., None]
     return _mean(centred.square(), weights).clamp(min=1e-8).sqrt()
+
+
+def _asymmetry(x: Tensor, weights: Tensor) -> Tensor:
+    """Weighted skewness over time: [B, F, t], [B, 1, t] -> [B, F]."""
+    centred = x - _mean(x, weights)[..., None]
+    return _mean(centred**3, weights) / _deviation(x, weights) ** 3
 
 
 def _band_averages() -> Tensor:
