@@ -28,19 +28,24 @@ show synthprint enrol "$out/gallery" "$new" "${new_clips[@]:0:3}" --family gnusp
 show synthprint trace "${new_clips[4]}" --gallery "$out/gallery"
 show synthprint trace "${new_clips[@]:3:3}" --gallery "$out/gallery"
 
-say "4. How alike are two clips of one system, and of two?"
+say "4. How strongly do two clips of one system speak for one source, and two of two systems?"
 show synthprint compare clips/flite_slt/01.flac clips/flite_slt/02.flac
 show synthprint compare clips/flite_slt/01.flac clips/espeak-ng_default/01.flac
 
-say "5. Train an extractor of your own: about a minute, on the example clips."
+say "5. All clips at once: which come from one system, whether it is enrolled or not? And a report that prints."
+show synthprint cluster clips --out "$out/groups"
+show synthprint report "${new_clips[4]}" clips/flite_slt/01.flac --out "$out/case.html" --case "A demonstration"
+
+say "6. Train an extractor of your own: about a minute, on the example clips."
 show synthprint train demo --data manifest.csv --out "$out/run"
 
-say "6. How good is it? Every pair of held-out example clips is a trial. (These engines are far easier than neural ones.)"
+say "7. How good is it? Every pair of held-out example clips is a trial. (These engines are far easier than neural ones.)"
 show synthprint embed "$out/run" --data manifest.csv --split dev --out "$out/own.safetensors"
 show synthprint evaluate "$out/own.safetensors" --manifest manifest.csv --split dev
 
-say "7. And the extractor that comes with synthprint, which trained on none of these clips?"
+say "8. And the extractor that comes with synthprint, which trained on none of these clips?"
 show synthprint embed default --data manifest.csv --out "$out/default.safetensors"
 show synthprint evaluate "$out/default.safetensors" --manifest manifest.csv --out "$out/evaluation"
 
-say "Done. Figures: $out/evaluation/det.png, det.svg. Your gallery: $out/gallery. Your extractor: $out/run/best."
+say "Done. Figures: $out/evaluation/det.png, det.svg. The report: $out/case.html. The groups: $out/groups.
+   Your gallery: $out/gallery. Your extractor: $out/run/best."
