@@ -2,10 +2,10 @@
 
     python models/measure_clusters.py MANIFEST [--model FOLDER] [--embeddings FILE] --out FOLDER
 
-Writes `clusters.json`, which `synthprint cluster` reads beside the model, and `clusters_measured.json`, which
-docs/clustering.md quotes. Exhibits are drawn from the clips of sources that training never met: DRAWS times 2 to 10
-sources, each with 1 to 10 clips. The threshold is the least with which, over the development draws of neural systems,
-at most MOST_WRONG of the pairs that are put together are of two sources. Nothing is random but the draws, from seeds.
+Writes `clusters.json`, which `synthprint cluster` reads beside the model, and the table of docs/clustering.md. Exhibits
+are drawn from the clips of sources that training never met: DRAWS times 2 to 10 sources, each with 1 to 10 clips. The
+threshold is the least with which, over the development draws of neural systems, at most MOST_WRONG of the pairs that
+are put together are of two sources. Nothing is random but the draws, from seeds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 from build import clips_of
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from synthprint import files
 from synthprint.clustering.linkage import Merge, average_linkage, cut
 from synthprint.clustering.tuning import Tuning
 from synthprint.extraction import embed_manifest
@@ -30,6 +29,8 @@ from synthprint.vectors import exact_cosines, unit
 DRAWS = 200
 SOURCES, CLIPS = (2, 10), (1, 10)
 MOST_WRONG = 0.05
+DOCUMENT = Path(__file__).parents[1] / "docs" / "clustering.md"
+MARK = "<!-- below: written by models/measure_clusters.py -->\n"
 CORPORA = ("neural", "open", "both")
 CHOSEN_ON = "neural"  # those of the open corpus are told apart at any threshold
 
@@ -54,12 +55,14 @@ def draws(embeddings: Embeddings, sources: list[str], corpus: str) -> Iterator[D
 
 
 def pair_errors(truth: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """Of the pairs put together those of two sources, and of the pairs of one source those not put together."""
+    """Of the pairs put together those of two sources, and of the pairs of one source those not put together.
+
+    Not a number where there is no such pair.
+    """
     i, j = np.triu_indices(len(truth), 1)
     same, together = truth[i] == truth[j], groups[i] == groups[j]
-    return float(np.mean(~same[together])) if together.any() else 0.0, float(
-        np.mean(~together[same])
-    ) if same.any() else 0.0
+    wrong = float(np.mean(~same[together])) if together.any() else np.nan
+    return wrong, float(np.mean(~together[same])) if same.any() else np.nan
 
 
 def purity(truth: np.ndarray, groups: np.ndarray) -> float:
@@ -68,7 +71,7 @@ def purity(truth: np.ndarray, groups: np.ndarray) -> float:
 
 
 def figures(found: list[Draw], threshold: float) -> dict[str, float]:
-    """Means over the draws."""
+    """Means over the draws; of `wrong` and `missed` over those that have such pairs."""
     rows = []
     for truth, merges in found:
         groups = cut(merges, threshold)
@@ -78,7 +81,25 @@ def figures(found: list[Draw], threshold: float) -> dict[str, float]:
             "ari": adjusted_rand_score(truth, groups), "wrong": wrong, "missed": missed,
             "sources": len(np.unique(truth)), "groups": len(np.unique(groups)), "clips": len(truth),
         })  # fmt: skip
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
+
+
+def write_table(measured: dict[str, Any], extractor: str, threshold: float) -> None:
+    """Write everything below the mark of the document anew."""
+    lines = [
+        f"Extractor `{extractor[:12]}`, threshold {threshold:.2f}. Means over the draws; shares in per cent.",
+        "",
+        "| split | clips of | purity | NMI | ARI | groups / sources | wrong | missed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for split, of_corpus in measured.items():
+        for corpus, one in of_corpus.items():
+            cells = (f"{one[name]:.2f}" for name in ("purity", "nmi", "ari"))
+            sizes = f"{one['groups']:.1f} / {one['sources']:.1f}"
+            shares = (f"{100 * one[name]:.1f}" for name in ("wrong", "missed"))
+            lines.append(f"| {split} | {corpus} | {' | '.join(cells)} | {sizes} | {' | '.join(shares)} |")
+    above = DOCUMENT.read_text(encoding="utf-8").partition(MARK)[0]
+    DOCUMENT.write_text(above + MARK + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -103,17 +124,17 @@ def main() -> None:
     }
     steps = np.arange(0.2, 1.0, 0.01)
     costs = np.array([figures(drawn["dev"][CHOSEN_ON], step)["wrong"] for step in steps])
-    threshold = round(float(steps[np.flatnonzero(costs > MOST_WRONG)[-1] + 1]), 2)
+    first = int(np.flatnonzero(costs > MOST_WRONG).max(initial=-1)) + 1
+    threshold = round(float(steps[min(first, len(steps) - 1)]), 2)
     measured: dict[str, Any] = {
         split: {corpus: figures(found, threshold) for corpus, found in of_corpus.items()}
         for split, of_corpus in drawn.items()
     }
     chosen = measured["dev"][CHOSEN_ON]
-    data = (
-        f"{DRAWS} draws of clips of 2 to {SOURCES[1]} neural systems, 1 to {CLIPS[1]} of each, that training never met"
-    )
+    most = max(len(np.unique(truth)) for truth, _ in drawn["dev"][CHOSEN_ON])
+    data = f"{DRAWS} draws of clips of 2 to {most} neural systems, 1 to {CLIPS[1]} of each, that training never met"
     Tuning(threshold, chosen["wrong"], chosen["missed"], data, extractor.digest).save(arguments.out)
-    files.write_json(arguments.out / "clusters_measured.json", {"threshold": threshold, **measured})
+    write_table(measured, extractor.digest, threshold)
 
 
 if __name__ == "__main__":

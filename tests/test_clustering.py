@@ -124,6 +124,15 @@ def test_groups_are_those_of_the_definition(
         expected = float(fitted.apply(means[group.number] @ means[best.number]))
         assert group.nearest_lr.log10_lr == pytest.approx(expected, abs=1e-3)
     assert any("by hand" in warning for warning in found.warnings)
+    inside = {i: [i] for i in range(len(paths))}
+    for k, (merge, lr) in enumerate(zip(found.merges, found.merge_lrs, strict=True)):
+        sides = [inside[merge.a], inside[merge.b]]
+        inside[len(paths) + k] = sides[0] + sides[1]
+        one, other = (unit(vectors[side].mean(axis=0)[None])[0] for side in sides)
+        fitted = calibrations.of(*map(len, sides))
+        assert fitted is not None
+        assert lr is not None
+        assert lr.log10_lr == pytest.approx(float(fitted.apply(one @ other)), abs=1e-3)
 
 
 def test_the_order_of_the_clips_does_not_matter(extractor: Extractor, paths: list[Path]) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from conftest import tone
 from synthprint import conditions as module
-from synthprint.audio import SAMPLE_RATE, AudioInfo
+from synthprint.audio import SAMPLE_RATE
 from synthprint.augmentation import band_limit
-from synthprint.conditions import Conditions, Limits, conditions, outside
+from synthprint.conditions import Conditions, Limits, beyond, conditions, outside
 from synthprint.degradations import clip, low_pass, mixed, pad
 from synthprint.errors import AudioError, CheckpointError
 
@@ -103,18 +103,50 @@ def test_a_very_short_clip_and_silence_are_measured() -> None:
     assert silent.clipped_share == 0.0
 
 
-def test_a_long_clip_is_measured_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST_S", 3.0)
-    middle = mixed(spoken(), noise(3.0, seed=1), 15.0)
-    found = conditions(np.concatenate([noise(3.0), middle, noise(3.0)]))
-    assert found.snr_db == conditions(middle).snr_db
-    assert found.duration_s == 9.0
+def test_of_a_long_clip_some_blocks_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 blocks of 1 s: five of them, evenly spread, say the same of the noise; all count for the silence."""
+    wave = np.concatenate([mixed(spoken(12.0), noise(12.0, seed=1), 15.0), np.zeros(4 * SAMPLE_RATE, np.float32)])
+    whole = conditions(wave)
+    monkeypatch.setattr(module, "BLOCK_S", 1.0)
+    monkeypatch.setattr(module, "SPECTRAL_BLOCKS", 5)
+    looked_at: list[np.ndarray] = []
+    spectrogram = module._spectrogram
+
+    def watched(block: np.ndarray) -> np.ndarray:
+        looked_at.append(block)
+        return spectrogram(block)
+
+    monkeypatch.setattr(module, "_spectrogram", watched)
+    found = conditions(wave)
+    starts = [0, 4, 8, 11, 15]  # of 0 ... 15, a fifth of the way apart
+    assert all(np.array_equal(b, wave[s * 16000 :][:16000]) for b, s in zip(looked_at, starts, strict=True))
+    assert found.snr_db == pytest.approx(whole.snr_db, abs=1.0)
+    assert (found.duration_s, found.peak_db) == (whole.duration_s, whole.peak_db)
+    assert found.silence_share == whole.silence_share == pytest.approx(0.25, abs=0.01)
 
 
-def test_the_files_header_is_kept() -> None:
-    found = conditions(noise(), AudioInfo(8000, 1, 2.0, "WAV", "ULAW"))
-    assert (found.sample_rate, found.format, found.subtype) == (8000, "WAV", "ULAW")
-    assert found.to_dict()["subtype"] == "ULAW"
+@pytest.mark.parametrize("extra", [0, 1, 255, 511, 512])
+def test_a_last_block_shorter_than_a_frame_is_no_edge(extra: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tone that broke off in the middle of a frame would fill the whole band."""
+    monkeypatch.setattr(module, "BLOCK_S", 1.0)
+    time_s = np.arange(2 * SAMPLE_RATE + extra) / SAMPLE_RATE
+    wave = (0.5 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32)
+    assert conditions(wave).bandwidth_hz < 700
+    assert conditions(wave).duration_s == pytest.approx(len(wave) / SAMPLE_RATE)
+
+
+def test_clipping_is_counted_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a loop over samples."""
+    wave = clip(band_limit(noise(1.0), 500), 0.1, np.random.default_rng(0))
+    expected = 0
+    for sign in (1.0, -1.0):
+        near, run = (sign * wave) >= (sign * wave).max() * 0.999, 0
+        for sample in [*near.tolist(), False]:
+            expected += run if not sample and run >= 3 else 0
+            run = run + 1 if sample else 0
+    assert conditions(wave).clipped_share == expected / len(wave)
+    monkeypatch.setattr(module, "BLOCK_S", 0.25)
+    assert conditions(wave).clipped_share == pytest.approx(expected / len(wave), abs=3 * 4 / len(wave))
 
 
 @pytest.mark.parametrize("wave", [np.zeros(0, np.float32), np.array([0.1, np.nan], np.float32)])
@@ -132,13 +164,13 @@ def test_within_the_limits_there_is_nothing_to_say() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"duration_s": 0.52}, "the clip lasts 0.52 s (validated: at least 1 s); too little speech"),
+        ({"duration_s": 0.524}, "the clip lasts 0.524 s (validated: at least 1 s); too little speech"),
         ({"bandwidth_hz": 3400.0}, "reaches up to 3400 Hz (validated: at least 5000 Hz)"),
-        ({"snr_db": 8.2}, "signal-to-noise ratio of 8 dB (validated: at least 20 dB)"),
-        ({"peak_db": -50.0}, "peaks at -50 dB re full scale (validated: at least -40 dB)"),
+        ({"snr_db": 8.2}, "signal-to-noise ratio of 8.2 dB (validated: at least 20.0 dB)"),
+        ({"peak_db": -50.0}, "peaks at -50.0 dB re full scale (validated: at least -40.0 dB)"),
         ({"clipped_share": 0.034}, "has 3.40% of its samples clipped (validated: at most 1.00%)"),
-        ({"silence_share": 0.8}, "is silent for 80% of its length (validated: at most 50%)"),
-        ({"hole_share": 0.1}, "has 10.0% of its spectrum emptied"),
+        ({"silence_share": 0.8}, "is silent for 80.0% of its length (validated: at most 50.0%)"),
+        ({"hole_share": 0.1}, "has 10.00% of its spectrum emptied"),
         ({"music": True}, "sounds like music"),
     ],
 )
@@ -151,6 +183,9 @@ def test_all_broken_limits_are_told() -> None:
     bad = Conditions(0.2, 3000.0, -60.0, 0.1, 3.0, 0.9, 0.2, True)
     assert len(outside(bad, LIMITS)) == 8
     assert len(outside(bad, replace(LIMITS, music=True))) == 7
+    assert beyond(bad, LIMITS) == ("min_duration_s", "min_bandwidth_hz", "min_snr_db", "min_peak_db",
+                                   "max_clipped_share", "max_silence_share", "max_hole_share", "music")  # fmt: skip
+    assert beyond(GOOD, LIMITS) == ()
 
 
 @pytest.mark.parametrize("limits", [LIMITS, Limits(), Limits(min_snr_db=12, music=True, basis="x")])
@@ -162,7 +197,7 @@ def test_limits_round_trip(limits: Limits) -> None:
 @pytest.mark.parametrize(
     "values",
     [{"min_pitch": 1.0}, {"min_snr_db": "20"}, {"min_snr_db": float("nan")}, {"min_snr_db": True}, {"music": 1},
-     {"basis": None}, [1]],
+     {"min_snr_db": 10**400}, {"basis": None}, {"basis": "a\x1b[2J"}, {"basis": 1001 * "a"}, [1], None],
 )  # fmt: skip
 def test_limits_that_do_not_hold_together(values: object) -> None:
     with pytest.raises(CheckpointError, match="limits"):
@@ -178,9 +213,12 @@ def test_limits_are_kept_with_the_checkpoint_that_they_are_of(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"extractor": "e", "limits": {"max_hole_share": "1"}}', '{"extractor": "e", "limits": {"x": 1}}'],
-)
+    ["", "[]", "{}", '{"limits": {}}', '{"extractor": "e", "limits": {"max_hole_share": "1"}}',
+     '{"extractor": "e", "limits": {"x": 1}}', '{"extractor": "e", "limits": {"min_snr_db": 1e999}}', 30_000 * "[",
+     70_000 * " ", "\udcff"],
+)  # fmt: skip
 def test_a_damaged_file_of_limits_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "limits.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"limits\.json: .*synthprint stress"):
+    (tmp_path / "limits.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(CheckpointError, match=r"limits\.json: .*synthprint stress") as caught:
         Limits.load(tmp_path, "e" * 64)
+    assert len(str(caught.value)) < 600

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ import typer
 from typer.testing import CliRunner
 
 from synthprint import audio, coding, metrics
+from synthprint.calibration.fitting import fit
+from synthprint.calibration.trials import clip_pairs
 from synthprint.checkpoint import Checkpoint
 from synthprint.cli.stress import stress as command
 from synthprint.conditions import Limits, conditions
@@ -25,9 +28,10 @@ from synthprint.errors import EmbeddingsError, GalleryError, ManifestError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import OnnxExtractor
 from synthprint.scoring import all_pairs_eer
-from synthprint.stressing.experiment import Stressed, limits_of, stress
-from synthprint.stressing.making import CONDITIONS, Maker
-from synthprint.stressing.measuring import Measured
+from synthprint.stressing.evidence import Folds
+from synthprint.stressing.experiment import Allowed, Stressed, limits_of, stress
+from synthprint.stressing.making import Maker
+from synthprint.stressing.measuring import CONDITIONS, Measured
 from synthprint.tracing.enrolment import from_manifest
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.thresholds import set_threshold
@@ -78,10 +82,7 @@ def by_hand(dev: Manifest, out: Path, label: str) -> tuple[list[float], list[flo
 def test_the_figures_are_those_of_all_pairs_of_clean_and_degraded(
     extractor: Counting, dev: Manifest, tmp_path: Path
 ) -> None:
-    def calibration(scores: np.ndarray) -> np.ndarray:
-        return 3.0 * scores - 1.0
-
-    found = stress(extractor, dev, tmp_path, only=["white_noise"], calibration=calibration, threads=1)
+    found = stress(extractor, dev, tmp_path, only=["white_noise"], threads=1)
     sources = [u.source for u in dev]
     clean = Embeddings.load(tmp_path / "clean.safetensors")
     assert found.clean.eer == pytest.approx(all_pairs_eer(clean, sources).eer, abs=1e-3)
@@ -91,23 +92,86 @@ def test_the_figures_are_those_of_all_pairs_of_clean_and_degraded(
         target, nontarget, _ = by_hand(dev, tmp_path, f"white_noise-{level.level:g}")
         assert (level.targets, level.nontargets) == (len(target), len(nontarget))
         assert level.eer == pytest.approx(metrics.eer(target, nontarget), abs=1e-3)
-        llr = [np.log(10) * calibration(np.array(kind)) for kind in (target, nontarget)]
-        assert level.cllr_bits == pytest.approx(metrics.cllr(*llr), abs=1e-4)
-        assert level.calibration_bits == pytest.approx(metrics.cllr(*llr) - metrics.cllr_min(*llr), abs=1e-4)
         assert level.changed == 1.0
         assert level.clips == len(dev)
+        degraded = Embeddings.load(tmp_path / f"white_noise-{level.level:g}.safetensors")
+        scores, counted = clean.vectors @ degraded.vectors.T, ~np.eye(len(dev), dtype=bool)
+        quality = Folds(clean.vectors, sources).quality(scores, counted, sources, sources)
+        assert level.cllr_bits == pytest.approx(quality.cllr)
+        assert level.calibration_bits == pytest.approx(quality.cllr - quality.cllr_min)
+
+
+def scattered(spread: float, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Unit vectors [N, 12] around the directions of seven sources; s6 has six of them, the others four."""
+    rng = np.random.default_rng(seed)
+    owners = [source for source in range(7) for _ in range(6 if source == 6 else 4)]
+    vectors = np.random.default_rng(0).standard_normal((7, 12))[owners] + spread * rng.standard_normal((30, 12))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), [f"s{source}" for source in owners]
+
+
+@pytest.mark.parametrize("spread", [0.6, 1.5])
+def test_lrs_are_read_by_calibrations_that_never_met_the_source(spread: float) -> None:
+    """By hand: for each fold a calibration of the other folds' clean clips, and every trial within the fold."""
+    (clean, owner), (degraded, _) = scattered(0.6, 1), scattered(spread, 2)
+    trials: list[tuple[str, str, float]] = []
+    for fold in ({"s6", "s2", "s5"}, {"s0", "s3"}, {"s1", "s4"}):  # s6 has the most targets: it is dealt first
+        others = [i for i, source in enumerate(owner) if source not in fold]
+        calibration = fit(clip_pairs(clean[others], [owner[i] for i in others]))
+        for i, x in enumerate(clean):
+            for j, y in enumerate(degraded):
+                if i != j and {owner[i], owner[j]} <= fold:
+                    trials.append((owner[i], owner[j], float(calibration.apply(x @ y))))
+    costs = []
+    for kind in (True, False):
+        chosen = [(a, b, log10_lr) for a, b, log10_lr in trials if (a == b) is kind]
+        n_sides = Counter(side for a, b, _ in chosen for side in (a, b))
+        bits = [np.log2(1 + 10 ** (-log10_lr if kind else log10_lr)) for _, _, log10_lr in chosen]
+        costs.append(np.average(bits, weights=[1 / n_sides[a] + 1 / n_sides[b] for a, b, _ in chosen]))
+    found = Folds(clean, owner).quality(clean @ degraded.T, ~np.eye(30, dtype=bool), owner, owner)
+    assert found.cllr == pytest.approx(np.mean(costs))
+    assert (found.targets, found.nontargets) == (
+        sum(a == b for a, b, _ in trials), sum(a != b for a, b, _ in trials)
+    )  # fmt: skip
+    assert found.cllr > found.cllr_min
+
+
+def test_calibration_gets_worse_with_the_clips() -> None:
+    clean, owner = scattered(0.6, 1)
+    folds, counted = Folds(clean, owner), ~np.eye(30, dtype=bool)
+    costs = [folds.quality(clean @ scattered(s, 2)[0].T, counted, owner, owner).cllr for s in (0.3, 0.6, 1.5, 5.0)]
+    assert costs == sorted(costs)
+    assert costs[-1] > 1.0 > costs[0]  # worse than saying nothing
+
+
+def test_a_source_without_a_clean_clip_is_no_trial() -> None:
+    clean, owner = scattered(0.6, 1)
+    scores, counted = clean @ clean.T, ~np.eye(30, dtype=bool)
+    met = [source != "s6" for source in owner]
+    folds = Folds(clean[met], [source for source in owner if source != "s6"])
+    found = folds.quality(scores[met], counted[met], [s for s in owner if s != "s6"], owner)
+    expected = folds.quality(scores[met][:, met], counted[met][:, met], *2 * [[s for s in owner if s != "s6"]])
+    assert found == expected
+
+
+def test_without_sources_enough_there_is_no_cllr(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
+    two = dev.filter(lambda u: u.source in {"source-0", "source-1"})
+    found = stress(extractor, two, tmp_path, only=["gsm"], threads=1)
+    assert found.clean.cllr_bits is None
+    assert "no target trial" in found.left_out["calibration"]
+    assert found.clean.eer >= 0.0
 
 
 def test_clips_beyond_the_limits_are_counted(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
     """The clips last 0.6 s; a quarter of silence makes that 0.8 s, half 1.2 s."""
-    limits = Limits(min_duration_s=1.0)
-    found = stress(extractor, dev, tmp_path / "a", only=["padding"], limits=limits, threads=1)
+    limits = Limits(min_duration_s=1.0, max_silence_share=0.8)
+    without = stress(extractor, dev, tmp_path, only=["padding"], threads=1)
+    assert without.clean.outside is without.clean.beyond is None
+    found = stress(extractor, dev, tmp_path, only=["padding"], limits=limits, threads=1)
     assert found.clean.outside == 1.0
-    assert [level.outside for level in found.curves()["padding"]] == [1.0, 0.0, 0.0, 0.0]
-    without = stress(extractor, dev, tmp_path / "b", only=["padding"], threads=1)
-    assert without.clean.outside is None
-    with pytest.raises(EmbeddingsError, match="name another folder"):
-        stress(extractor, dev, tmp_path / "b", only=["padding"], limits=limits, threads=1)
+    assert [level.outside for level in found.curves()["padding"]] == [1.0, 0.0, 0.0, 1.0]
+    assert [level.beyond for level in found.curves()["padding"]] == [
+        {"min_duration_s": 1.0}, {}, {}, {"max_silence_share": 1.0}
+    ]  # fmt: skip
 
 
 def test_a_degraded_clip_and_its_conditions_can_be_made_again_from_the_seed(
@@ -245,10 +309,10 @@ def test_babble_is_mixed_from_the_spare_clips(extractor: Counting, tiny_corpus: 
     assert figures[0] != figures[1]
 
 
-def measured(name: str, level: float | None, eer: float, accuracy: float | None = None, **state: float) -> Measured:
+def measured(name: str, level: float | None, eer: float, **state: float) -> Measured:
     medians = dict.fromkeys(CONDITIONS, 0.5) | state
     found = {key: [value - 0.1, value, value + 0.1] for key, value in medians.items()}
-    return Measured(name, level, "", 10, 1.0, eer, 10, 10, accuracy=accuracy, conditions=found)
+    return Measured(name, level, "", 10, 1.0, eer, 10, 10, conditions=found)
 
 
 def test_limits_are_the_last_level_that_costs_little() -> None:
@@ -264,21 +328,43 @@ def test_limits_are_the_last_level_that_costs_little() -> None:
         measured("clipping", 0.01, 0.30, clipped_share=0.3),
         measured("low_pass", 4000.0, 0.11, bandwidth_hz=4000.0),
     )
-    limits = limits_of(Stressed(clean, levels, {}), max_rise=0.05, data="tiny")
+    limits = limits_of(Stressed(clean, levels, {}), data="tiny")
     assert limits.to_dict() == {
         "min_duration_s": 1.9,
         "min_snr_db": 34.9,
         "max_clipped_share": 0.6,  # the first level costs too much: what clean clips were measured to have
         "music": False,
-        "basis": "EER at most 5 points above 10.0 % of clean clips; tiny",
+        "basis": "EER at most 5 points above the 10.0 % of clean clips; tiny",
     }
 
 
-def test_limits_mind_the_accuracy_where_there_is_one() -> None:
-    clean = measured("clean", None, 0.10, 0.8)
-    levels = (measured("padding", 0.5, 0.1, 0.75, silence_share=0.5), measured("padding", 0.9, 0.1, 0.6))
-    assert limits_of(Stressed(clean, levels, {})).max_silence_share == 0.6
-    assert limits_of(Stressed(clean, levels, {}), max_fall=0.3).max_silence_share is None
+@pytest.mark.parametrize(
+    ("costs", "allows"),
+    [("eer", 0.06), ("false_rejection", 0.21), ("accuracy", -0.11), ("calibration_bits", 0.06)],
+)
+def test_each_cost_alone_sets_a_limit(costs: str, allows: float) -> None:
+    figures = {"eer": 0.1, "false_rejection": 0.3, "accuracy": 0.8, "calibration_bits": 0.02}
+    clean = replace(measured("clean", None, 0.1), **figures)
+    levels = [replace(measured("padding", share, 0.1, silence_share=share), **figures) for share in (0.5, 0.9)]
+    worse, better, slightly = (
+        replace(levels[1], **{costs: figures[costs] + change}) for change in (allows, -allows / 2, 0.8 * allows)
+    )
+    limits = limits_of(Stressed(clean, (levels[0], worse), {}))
+    assert limits.max_silence_share == 0.6
+    assert limits.basis == (
+        "EER at most 5 points above the 10.0 % of clean clips, false rejection at most 20 points above 30.0 %, "
+        "accuracy at most 10 points below 80.0 %, calibration cost at most 0.05 bits above 0.02"
+    )
+    for fine in (better, slightly):
+        assert limits_of(Stressed(clean, (levels[0], fine), {})).max_silence_share is None
+    assert limits_of(Stressed(clean, (levels[0], worse), {}), Allowed(1.0, 1.0, 1.0, 1.0)).max_silence_share is None
+
+
+def test_the_basis_is_a_line_of_text() -> None:
+    clean = measured("clean", None, 0.1)
+    limits = limits_of(Stressed(clean, (), {}), data="clips\n\udcff" + 2000 * "x")
+    assert Limits.from_dict(limits.to_dict()) == limits
+    assert "clips??xxx" in limits.basis
 
 
 @pytest.fixture
@@ -315,6 +401,8 @@ def test_the_command_writes_a_table_limits_and_figures(
     before = (tmp_path / "out/figures/g711.png").read_bytes()
     shown = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
     assert "low_pass" in shown.stdout
+    for name, value in told["limits"].items():
+        assert name == "music" or (str(value) if name == "basis" else f"{name} {value:g}") in shown.stdout
     assert f"{100 * float(rows[1]['eer']):.2f}" in shown.stdout
     assert (tmp_path / "out/figures/g711.png").read_bytes() == before
 

@@ -1,14 +1,15 @@
 """What state a clip is in, from its samples alone; and whether that is within what an extractor was validated on.
 
-*Conventions.* Frames are 32 ms long, 16 ms apart, with a Hann window; levels are in dB re full scale. Of a clip longer
-than LONGEST_S the spectral figures are those of its middle. How good each estimate is was measured: docs/limits.md.
+*Conventions.* Frames are 32 ms long, 16 ms apart, with a Hann window; levels are in dB re full scale. A clip is taken
+in blocks of BLOCK_S; of more than SPECTRAL_BLOCKS, the spectral figures are those of so many, evenly spread. How good
+each estimate is was measured: docs/limits.md.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from synthprint import audio, files
-from synthprint.audio import SAMPLE_RATE, AudioInfo
+from synthprint.audio import SAMPLE_RATE
 from synthprint.errors import AudioError, CheckpointError
-from synthprint.linting.inspection import FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers, measure
+from synthprint.linting.inspection import BAND_EDGE_DB, FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers
 
 FRAME, HOP = 512, 256  # samples
-LONGEST_S = 600.0
+BLOCK_S, SPECTRAL_BLOCKS = 10.0, 18
 LIMITS = "limits.json"  # in a checkpoint's folder
-MAX_BYTES = 1 << 16
+MAX_BYTES, LONGEST_TEXT = 1 << 16, 1000  # bytes, characters
+GREATEST = 1e9  # value of a limit, of whatever sign
 FLOOR = 1e-12  # power, added before a logarithm
 BANDS = 16  # that the noise is estimated in, 500 Hz each
 NOISE_QUANTILE = 0.05  # of a band's power over time: noise is what is left where the speech pauses
@@ -51,7 +53,6 @@ class Conditions:
         silence_share: of the 10 ms frames, those 40 dB or more below the loudest.
         hole_share: of the spectrogram's cells, those that a codec seems to have emptied.
         music: its level hardly varies and its partials are steady, as in music and hardly ever in speech.
-        sample_rate, format, subtype: of the file, where that is known.
     """
 
     duration_s: float
@@ -62,9 +63,6 @@ class Conditions:
     silence_share: float
     hole_share: float
     music: bool
-    sample_rate: int | None = None
-    format: str | None = None
-    subtype: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -81,7 +79,7 @@ class Limits:
         basis: what they were derived from, in words.
 
     Raises:
-        CheckpointError: one is not a finite number.
+        CheckpointError: one is not a number, or beyond reason.
     """
 
     min_duration_s: float | None = None
@@ -97,11 +95,13 @@ class Limits:
     def __post_init__(self) -> None:
         for name in _WORDS:
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
             if value is not None and not number:
-                raise CheckpointError(f"limits: {name} is {value!r}, not a number")
-        if not isinstance(self.music, bool) or not isinstance(self.basis, str):
-            raise CheckpointError("limits: music is true or false, and basis a text")
+                raise CheckpointError(f"limits: {name} is {_short(value)}, not a number within reason")
+        if not isinstance(self.music, bool):
+            raise CheckpointError(f"limits: music is {_short(self.music)}, not true or false")
+        if not isinstance(self.basis, str) or len(self.basis) > LONGEST_TEXT or not self.basis.isprintable():
+            raise CheckpointError(f"limits: basis is not a line of text of at most {LONGEST_TEXT} characters")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is not limited is left out."""
@@ -114,9 +114,10 @@ class Limits:
         Raises:
             CheckpointError: there is something else in it.
         """
-        known = {field.name for field in fields(cls)}
-        if not isinstance(values, Mapping) or set(values) - known:
-            raise CheckpointError(f"limits: may hold {', '.join(sorted(known))}; not {values!r}")
+        known = [field.name for field in fields(cls)]
+        strange = sorted(set(values) - set(known)) if isinstance(values, Mapping) else [values]
+        if strange:
+            raise CheckpointError(f"limits: may hold {', '.join(known)}; not {_short(strange[0])}")
         return cls(**values)
 
     def save(self, folder: Path, extractor: str) -> None:
@@ -137,73 +138,94 @@ class Limits:
             if path.stat().st_size > MAX_BYTES:
                 raise CheckpointError("is larger than any such file")
             found = json.loads(path.read_text(encoding="utf-8"))
-            limits = cls.from_dict(found["limits"])
-        except (OSError, KeyError, TypeError, ValueError, CheckpointError) as error:
-            raise CheckpointError(f"{path}: {error}; take it away, or make it again: synthprint stress") from error
-        return limits if found["extractor"] == extractor else None
+            limits, measured_for = cls.from_dict(found["limits"]), found["extractor"]
+        except (OSError, KeyError, TypeError, ValueError, RecursionError, CheckpointError) as error:
+            raise CheckpointError(
+                f"{path}: {_reason(error)}; take it away, or make it again: synthprint stress"
+            ) from error
+        return limits if measured_for == extractor else None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, OSError | CheckpointError) else f"is not a file of limits ({error})"
+
+
+def _short(value: object) -> str:
+    return repr(value)[:60]
 
 
 # limit -> (how its condition is told, its number, what it means)
 _WORDS: Mapping[str, tuple[str, str, str]] = {
-    "min_duration_s": ("lasts {}", "{:.2g} s", "too little speech: sources are confused more often"),
+    "min_duration_s": ("lasts {}", "{:.3g} s", "too little speech: sources are confused more often"),
     "min_bandwidth_hz": ("reaches up to {}", "{:.0f} Hz", "what tells sources apart above that is missing"),
     "min_snr_db": (
         "seems to have a signal-to-noise ratio of {}",
-        "{:.0f} dB",
+        "{:.1f} dB",
         "noise, or reverberation, hides what tells sources apart",
     ),
-    "min_peak_db": ("peaks at {} re full scale", "{:.0f} dB", "it is so soft that its quantisation is heard"),
+    "min_peak_db": ("peaks at {} re full scale", "{:.1f} dB", "it is so soft that its quantisation is heard"),
     "max_clipped_share": ("has {} of its samples clipped", "{:.2%}", "clipping adds what no synthesizer made"),
-    "max_silence_share": ("is silent for {} of its length", "{:.0%}", "little of it is speech"),
+    "max_silence_share": ("is silent for {} of its length", "{:.1%}", "little of it is speech"),
     "max_hole_share": (
         "has {} of its spectrum emptied, as by a codec at a low bitrate",
-        "{:.1%}",
+        "{:.2%}",
         "the codec took away what sources are told by",
     ),
 }
-_MUSIC = "sounds like music: only speech was validated, and the answer may mean nothing"
 
 
-def conditions(wave: np.ndarray, info: AudioInfo | None = None) -> Conditions:
-    """Measure a wave [T] float32 at 16 kHz; `info` is what its file's header says.
+def conditions(wave: np.ndarray) -> Conditions:
+    """Measure a wave [T] float32 at 16 kHz, in little memory beyond its own.
 
     Raises:
         AudioError: a sample is not finite, or there is none.
     """
-    traits = measure([wave], SAMPLE_RATE) if len(wave) else None
-    if traits is None:
+    low, high = (float(wave.min()), float(wave.max())) if len(wave) else (math.nan, math.nan)
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError("clip", "has no samples, or samples that are not numbers")
-    longest = round(LONGEST_S * SAMPLE_RATE)
-    start = max(0, len(wave) - longest) // 2
-    power = _spectrogram(wave[start : start + longest])
+    size = round(BLOCK_S * SAMPLE_RATE)
+    # A last block shorter than a frame has no spectrum of its own: it stays with the one before.
+    starts = np.arange(0, max(1, len(wave) - FRAME + 1), size)
+    blocks = np.split(wave, starts[1:])
+    chosen = np.unique(np.linspace(0, len(blocks) - 1, SPECTRAL_BLOCKS).round().astype(int))
+    power = np.concatenate([_spectrogram(blocks[i]) for i in chosen])
+    bandwidth_hz = _bandwidth_hz(power)
     return Conditions(
         duration_s=len(wave) / SAMPLE_RATE,
-        bandwidth_hz=traits.bandwidth_hz,
-        peak_db=traits.peak_db,
-        clipped_share=_clipped_share(wave),
+        bandwidth_hz=bandwidth_hz,
+        peak_db=20 * math.log10(max(high, -low) + FLOOR),
+        clipped_share=sum(_clipped(block, low, high) for block in blocks) / len(wave),
         snr_db=_snr_db(power),
-        silence_share=_silence_share(wave),
-        hole_share=_hole_share(power, traits.bandwidth_hz),
+        silence_share=_silence_share(blocks),
+        hole_share=_hole_share(power, bandwidth_hz),
         music=_is_music(power),
-        sample_rate=info.sample_rate if info else None,
-        format=info.format if info else None,
-        subtype=info.subtype if info else None,
     )
 
 
+def beyond(found: Conditions, limits: Limits) -> tuple[str, ...]:
+    """The limits that a clip is beyond, by their names in `Limits`; empty where there is none."""
+    broken = [name for name in _WORDS if _is_beyond(name, found, limits)]
+    return (*broken, *(["music"] if found.music and not limits.music else []))
+
+
 def outside(found: Conditions, limits: Limits) -> tuple[str, ...]:
-    """Each limit that a clip is beyond, in words, with what it means for an answer; empty where there is none."""
-    notes = []
-    for name, (told, number, meaning) in _WORDS.items():
-        bound, condition = name.split("_", 1)
-        limit, value = getattr(limits, name), getattr(found, condition)
-        if limit is None or (value >= limit if bound == "min" else value <= limit):
-            continue
-        validated = f"at {'least' if bound == 'min' else 'most'} {number.format(limit)}"
-        notes.append(f"the clip {told.format(number.format(value))} (validated: {validated}); {meaning}")
-    if found.music and not limits.music:
-        notes.append(f"the clip {_MUSIC}")
-    return tuple(notes)
+    """As `beyond`, in words, with what it means for an answer."""
+    return tuple(_told(name, found, limits) for name in beyond(found, limits))
+
+
+def _is_beyond(name: str, found: Conditions, limits: Limits) -> bool:
+    bound, condition = name.split("_", 1)
+    limit, value = getattr(limits, name), getattr(found, condition)
+    return limit is not None and (value < limit if bound == "min" else value > limit)
+
+
+def _told(name: str, found: Conditions, limits: Limits) -> str:
+    if name == "music":
+        return "the clip sounds like music: only speech was validated, and the answer may mean nothing"
+    bound, condition = name.split("_", 1)
+    told, number, meaning = _WORDS[name]
+    value, limit = (number.format(one) for one in (getattr(found, condition), getattr(limits, name)))
+    return f"the clip {told.format(value)} (validated: at {'least' if bound == 'min' else 'most'} {limit}); {meaning}"
 
 
 def _spectrogram(wave: np.ndarray) -> np.ndarray:
@@ -214,18 +236,25 @@ def _spectrogram(wave: np.ndarray) -> np.ndarray:
     return np.abs(np.fft.rfft(frames * window, axis=1)) ** 2 / np.float32(np.sum(window**2) * FRAME / 2)
 
 
-def _clipped_share(wave: np.ndarray) -> float:
+def _bandwidth_hz(power: np.ndarray) -> float:
+    spectrum = power.mean(axis=0)
+    heard = np.flatnonzero(spectrum > spectrum.max() * 10 ** (-BAND_EDGE_DB / 10))
+    return float(heard[-1]) * SAMPLE_RATE / FRAME if len(heard) else 0.0
+
+
+def _clipped(block: np.ndarray, low: float, high: float) -> int:
+    """How many samples are in runs of CLIPPED_RUN and more near the clip's lowest or highest value."""
     clipped = 0
-    for side in (wave, -wave):
-        near = side >= side.max() * (1 - CLIPPED_NEAR) if side.max() > audio.SILENCE else np.zeros(len(wave), bool)
-        edges = np.flatnonzero(np.diff(near, prepend=False, append=False)).reshape(-1, 2)  # starts and ends of runs
-        lengths = edges[:, 1] - edges[:, 0]
-        clipped += int(lengths[lengths >= CLIPPED_RUN].sum())
-    return clipped / len(wave)
+    for near, extreme in ((block <= low * (1 - CLIPPED_NEAR), -low), (block >= high * (1 - CLIPPED_NEAR), high)):
+        if extreme > audio.SILENCE and np.count_nonzero(near) >= CLIPPED_RUN:
+            edges = np.flatnonzero(np.diff(near, prepend=False, append=False)).reshape(-1, 2)  # of runs
+            lengths = edges[:, 1] - edges[:, 0]
+            clipped += int(lengths[lengths >= CLIPPED_RUN].sum())
+    return clipped
 
 
-def _silence_share(wave: np.ndarray) -> float:
-    powers = frame_powers(wave, round(FRAME_S * SAMPLE_RATE))
+def _silence_share(blocks: Sequence[np.ndarray]) -> float:
+    powers = np.concatenate([frame_powers(block, round(FRAME_S * SAMPLE_RATE)) for block in blocks])
     return float(np.mean(powers <= powers.max() * 10 ** (-SILENCE_BELOW_PEAK_DB / 10)))
 
 

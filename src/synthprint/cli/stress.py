@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from synthprint.stressing.measuring import Measured
     from synthprint.types import Manifest, Utterance
 
+BITS = {"Cllr": "cllr_bits", "of which calibration": "calibration_bits"}
 RATES = {"EER": "eer", "false rejection": "false_rejection", "false acceptance": "false_acceptance"}
 COLUMNS = (
     ("EER %", "eer", 100.0),
@@ -33,7 +34,7 @@ def stress(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="A folder for the results; an unfinished run in it goes on.")],
     protocol: Protocol = None,
-    split: Split = "dev",
+    split: Split = None,
     gallery: Annotated[
         Path | None, typer.Option("--gallery", "-g", help='Also identify: a gallery of this model, or "default".')
     ] = None,
@@ -41,12 +42,14 @@ def stress(
         list[str] | None, typer.Option("--only", help="A degradation (may be given several times; default: all).")
     ] = None,
     per_source: Annotated[int | None, typer.Option(min=2, help="At most so many clips of each source.")] = None,
-    max_rise: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="What a limit may cost: rise of the EER (0.05 is 5 points).")
+    eer_rise: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="What limits may cost in EER: 0.05 is 5 points.")
     ] = 0.05,
-    max_fall: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="And fall of the accuracy, where there is a gallery.")
-    ] = 0.10,
+    rejection_rise: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="In false rejection, where there is a gallery.")
+    ] = 0.20,
+    accuracy_fall: Annotated[float, typer.Option(min=0.0, max=1.0, help="In accuracy, likewise.")] = 0.10,
+    calibration_rise: Annotated[float, typer.Option(min=0.0, help="In what calibration costs, in bits.")] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw of clips, and of noise and rooms.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: one per core).")] = None,
@@ -61,26 +64,21 @@ def stress(
     from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
     from synthprint.manifests import distinct, open_manifest
-    from synthprint.stressing.experiment import limits_of
+    from synthprint.stressing.experiment import Allowed, limits_of
     from synthprint.stressing.experiment import stress as run
-    from synthprint.tracing.calibrations import ComparisonCalibrations
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import gallery_folder, model_folder
 
     folder = model_folder(model)
     extractor = load_extractor(folder, threads=threads)
-    calibrations = ComparisonCalibrations.load(folder, extractor.digest)
-    calibration = calibrations.of(1, 1) if calibrations else None
     manifest = distinct(open_manifest(data, protocol))
     clips, spare = _chosen(manifest, split, per_source, seed)
     opened = None if gallery is None else Gallery.load(gallery_folder(gallery))
-    stressed = run(
-        extractor, clips, out / "embeddings", spare, only or (), opened,
-        calibration.apply if calibration else None, Limits.load(folder, extractor.digest), seed=seed, threads=threads,
-    )  # fmt: skip
-    limits = limits_of(
-        stressed, max_rise, max_fall, f"{stressed.clean.clips} clips of {len(clips.sources)} sources of {data.name}"
-    )
+    own = Limits.load(folder, extractor.digest)
+    stressed = run(extractor, clips, out / "embeddings", spare, only or (), opened, own, seed, threads)
+    allowed = Allowed(eer_rise, rejection_rise, accuracy_fall, calibration_rise)
+    told = f"{stressed.clean.clips} clips of {len(clips.sources)} sources of {data.name}"
+    limits = limits_of(stressed, allowed, told)
     files.write_json(out / "stress.json", stressed.to_dict())
     limits.save(out, extractor.digest)
     files.write_text(out / "stress.csv", files.csv_text(_rows(stressed)))
@@ -89,6 +87,8 @@ def stress(
         typer.echo(json.dumps({**stressed.to_dict(), "limits": limits.to_dict()}, indent=2, ensure_ascii=False))
     else:
         _show(stressed)
+        found = [f"{name} {value:g}" for name, value in limits.to_dict().items() if name not in ("music", "basis")]
+        typer.echo(f"limits: {', '.join(found) or 'none'} ({limits.basis})")
     print_notes(f"{name} was left out: {reason}" for name, reason in stressed.left_out.items())
     _report_failures(stressed)
 
@@ -119,7 +119,7 @@ def _level(measured: Measured) -> str:
 
 def _rows(stressed: Stressed) -> list[list[object]]:
     """One row a level, for the CSV: rates in 0 ... 1, conditions as medians."""
-    from synthprint.stressing.making import CONDITIONS, QUANTILES
+    from synthprint.stressing.measuring import CONDITIONS, QUANTILES
 
     names = ["degradation", "level", "unit", "clips", "changed", "eer", "targets", "nontargets"]
     names += ["cllr_bits", "calibration_bits", "false_rejection", "false_acceptance", "accuracy", "outside"]
@@ -135,16 +135,20 @@ def _rows(stressed: Stressed) -> list[list[object]]:
 def _draw(stressed: Stressed, out: Path) -> None:
     from synthprint.figures.stress import stress_figure
 
-    clean = stressed.clean
     for name, curve in stressed.curves().items():
-        rates = {
-            label: [getattr(m, key) for m in (clean, *curve)]
-            for label, key in RATES.items()
-            if getattr(clean, key) is not None
-        }
+        points = [stressed.clean, *curve]
+        rates, bits = (
+            {
+                label: [getattr(m, key) for m in points]
+                for label, key in kind.items()
+                if getattr(stressed.clean, key) is not None
+            }
+            for kind in (RATES, BITS)
+        )
         levels = ["clean", *map(_level, curve)]
         for ending in ("svg", "png"):
-            stress_figure(name.replace("_", " "), curve[0].unit, levels, rates, out / "figures" / f"{name}.{ending}")
+            path = out / "figures" / f"{name}.{ending}"
+            stress_figure(name.replace("_", " "), curve[0].unit, levels, rates, bits, path)
 
 
 def _show(stressed: Stressed) -> None:

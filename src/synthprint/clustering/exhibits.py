@@ -7,7 +7,7 @@ says whether the group's system is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,11 @@ class Group:
 
     Attributes:
         number: from 1, the largest group first.
-        members: positions of its clips.
+        members: positions of its clips, by path.
         mean_cosine, least_cosine: between its clips; None for a single one.
         mean_log10_lr, least_log10_lr: one source made both clips of a pair, against two; None as with the cosines, and
             without a calibration.
-        nearest: number of the group with the highest mean cosine to it; None where it is the only one.
+        nearest: number of the group whose mean direction is closest to its own; None where it is the only one.
         nearest_lr: one source made this and the nearest group, against two; by their mean directions.
         trace: of the group's mean direction; None without a gallery.
     """
@@ -86,7 +86,8 @@ class Clustering:
         exhibits: the N clips, in the order they were given.
         cosines: [N, N] float32.
         log10_lr: [N, N], one source made both, against two; None without a calibration.
-        merges: N - 1; items are positions among the exhibits.
+        merges: N - 1, the linkage matrix; items are positions among the exhibits.
+        merge_lrs: of each merge, one source made both groups, against two, by their mean directions; None as above.
         groups: the largest first.
         threshold: the mean cosine from which on groups were joined.
         tuning: what the threshold costs; None where it was given by hand.
@@ -99,6 +100,7 @@ class Clustering:
     cosines: np.ndarray
     log10_lr: np.ndarray | None
     merges: tuple[Merge, ...]
+    merge_lrs: tuple[Evidence | None, ...]
     groups: tuple[Group, ...]
     threshold: float
     tuning: Tuning | None
@@ -124,7 +126,10 @@ class Clustering:
         return {
             "clips": [asdict(exhibit) for exhibit in self.exhibits],
             "groups": groups,
-            "merges": [merge._asdict() for merge in self.merges],
+            "linkage": [
+                merge._asdict() | {"lr": asdict(lr) if lr else None}
+                for merge, lr in zip(self.merges, self.merge_lrs, strict=True)
+            ],
             "threshold": self.threshold,
             "tuning": asdict(self.tuning) if self.tuning else None,
             "calibrated_on": self.population,
@@ -215,6 +220,7 @@ def _grouped(
         cosines=similarity,
         log10_lr=log10_lr,
         merges=tuple(here),
+        merge_lrs=tuple(_merge_lrs(here, directions, calibrations)),
         groups=tuple(groups),
         threshold=least,
         tuning=tuning if threshold is None else None,
@@ -233,7 +239,8 @@ def _groups(
     calibrations: ComparisonCalibrations | None,
     tracer: Tracer | None,
 ) -> list[Group]:
-    members = [np.flatnonzero(labels == label).tolist() for label in range(int(labels.max()) + 1)]
+    by_path = sorted(range(len(exhibits)), key=lambda i: exhibits[i].path)
+    members = [[i for i in by_path if labels[i] == label] for label in range(int(labels.max()) + 1)]
     members.sort(key=lambda group: (-len(group), min(exhibits[i].path for i in group)))
     means = unit(np.stack([directions[group].mean(axis=0, dtype=np.float64) for group in members]))
     between = exact_cosines(means, means)
@@ -255,6 +262,18 @@ def _groups(
             )
         )
     return groups
+
+
+def _merge_lrs(
+    merges: Sequence[Merge], directions: np.ndarray, calibrations: ComparisonCalibrations | None
+) -> Iterator[Evidence | None]:
+    sums, sizes = list(directions.astype(np.float64)), [1] * len(directions)
+    for merge in merges:
+        fitted = calibrations.of(sizes[merge.a], sizes[merge.b]) if calibrations else None
+        pair = np.stack([sums[merge.a], sums[merge.b]])
+        yield fitted.evidence(float(exact_cosines(pair[:1], pair[1:])[0, 0])) if fitted else None
+        sums.append(pair.sum(axis=0))
+        sizes.append(merge.size)
 
 
 def _within(pairs: np.ndarray | None) -> tuple[float | None, float | None]:

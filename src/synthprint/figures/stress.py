@@ -1,42 +1,55 @@
-"""How error rates grow as a clip gets worse."""
+"""How error rates, and the cost of likelihood ratios, grow as a clip gets worse."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synthprint.figures.canvas import blank, save
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curves = Mapping[str, Sequence[float | None]]  # by name, a value for each level; None: not measured
+
 
 def stress_figure(
-    title: str,
-    axis: str,
-    levels: Sequence[str],
-    curves: Mapping[str, Sequence[float | None]],
-    path: str | os.PathLike[str],
+    title: str, axis: str, levels: Sequence[str], rates: Curves, bits: Curves, path: str | os.PathLike[str]
 ) -> None:
-    """Draw the rates of one degradation over its levels, mildest first, evenly spaced as they are named.
+    """Draw the figures of one degradation over its levels, mildest first, evenly spaced as they are named.
 
     Args:
         title: of the figure.
         axis: what the levels are, with their unit.
         levels: their names.
-        curves: by name, a rate in 0 ... 1 for each level (None: not measured).
+        rates: in 0 ... 1.
+        bits: costs of likelihood ratios, drawn below; none where they were not measured.
         path: ends in .png or .svg.
 
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    figure = blank(width_in=3.6, height_in=2.8)
-    axes = figure.add_subplot()
-    for name, rates in curves.items():
-        percent = [float("nan") if rate is None else 100 * rate for rate in rates]
-        axes.plot(range(len(levels)), percent, marker="o", markersize=3, label=name)
-    axes.set_xticks(range(len(levels)), list(levels))
-    axes.tick_params(axis="x", labelsize="small")
-    axes.set(xlabel=axis, ylabel="%", ylim=(0, None))
-    axes.set_title(title, fontsize="medium")
+    figure = blank(width_in=3.6, height_in=4.2 if bits else 2.8)
+    panels = figure.subplots(2 if bits else 1, 1, sharex=True, squeeze=False, height_ratios=[3, 2] if bits else None)
+    upper, lower = panels[0, 0], panels[-1, 0]
+    percent = {name: [None if rate is None else 100 * rate for rate in values] for name, values in rates.items()}
+    _draw(upper, percent, "%")
+    if bits:
+        _draw(lower, bits, "bits")
+        lower.axhline(1.0, color="0.6", linewidth=0.8, linestyle=":")  # the cost of saying nothing
+    lower.set_xticks(range(len(levels)), list(levels))
+    lower.tick_params(axis="x", labelsize="small")
+    lower.set_xlabel(axis)
+    upper.set_title(title, fontsize="medium")
+    save(figure, Path(path))
+
+
+def _draw(axes: Axes, curves: Curves, unit: str) -> None:
+    for name, values in curves.items():
+        drawn = [float("nan") if value is None else value for value in values]
+        axes.plot(range(len(drawn)), drawn, marker="o", markersize=3, label=name)
+    axes.set(ylabel=unit, ylim=(0, None))
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.legend(fontsize="x-small")
-    save(figure, Path(path))

@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 
 from synthprint import audio
-from synthprint.conditions import Limits
+from synthprint.conditions import LONGEST_TEXT, Limits
 from synthprint.degradations import Degradation, degradations
-from synthprint.errors import AudioError, ManifestError
+from synthprint.errors import AudioError, CalibrationError, ManifestError
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
+from synthprint.stressing.evidence import Folds
 from synthprint.stressing.making import Maker, NotMeasurable, told
-from synthprint.stressing.measuring import Calibration, Identification, Measured, Scorer
+from synthprint.stressing.measuring import Identification, Measured, Scorer
 from synthprint.tracing.gallery import Gallery
-from synthprint.types import Manifest, Utterance
+from synthprint.types import Embeddings, Manifest, Utterance
 
 CLEAN = "clean"
 VOICES = 24  # clips that babble is mixed from
-# What a level may cost and still be within the limits: rise of the EER, fall of the accuracy (with a gallery).
-MAX_RISE, MAX_FALL = 0.05, 0.10
 # limit -> the degradations whose curves it is read from
 LIMITED_BY: Mapping[str, tuple[str, ...]] = {
     "min_duration_s": ("duration",),
@@ -34,6 +33,49 @@ LIMITED_BY: Mapping[str, tuple[str, ...]] = {
     "max_clipped_share": ("clipping",),
     "max_silence_share": ("padding",),
     "max_hole_share": ("mp3",),  # AAC and Opus leave too few
+}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a level may cost, compared with clean clips, and still be within the limits.
+
+    Attributes:
+        eer: its rise.
+        false_rejection, accuracy: its rise and its fall, where there is a gallery. A false "unknown" is the lesser
+            error of the two.
+        calibration_bits: its rise.
+    """
+
+    eer: float = 0.05
+    false_rejection: float = 0.20
+    accuracy: float = 0.10
+    calibration_bits: float = 0.05
+
+    def exceeded(self, clean: Measured, level: Measured) -> bool:
+        """Whether a level costs more than one of these; what was not measured costs nothing."""
+        for name, allowed in asdict(self).items():
+            before, after = getattr(clean, name), getattr(level, name)
+            if before is not None and after is not None:
+                rise = before - after if name == "accuracy" else after - before
+                if rise > allowed:
+                    return True
+        return False
+
+    def told(self, clean: Measured) -> str:
+        """In words."""
+        return ", ".join(
+            words.format(scale * getattr(self, name), scale * getattr(clean, name))
+            for name, (words, scale) in _ALLOWED.items()
+            if getattr(clean, name) is not None
+        )
+
+
+_ALLOWED: Mapping[str, tuple[str, int]] = {
+    "eer": ("EER at most {:g} points above the {:.1f} % of clean clips", 100),
+    "false_rejection": ("false rejection at most {:g} points above {:.1f} %", 100),
+    "accuracy": ("accuracy at most {:g} points below {:.1f} %", 100),
+    "calibration_bits": ("calibration cost at most {:g} bits above {:.2f}", 1),
 }
 
 
@@ -66,7 +108,6 @@ def stress(
     spare: Sequence[Utterance] = (),
     only: Sequence[str] = (),
     gallery: Gallery | None = None,
-    calibration: Calibration | None = None,
     limits: Limits | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -79,7 +120,6 @@ def stress(
         spare: clips under the same root that babble is mixed from; by default `clips`.
         only: names of degradations; by default all.
         gallery: made with this extractor, its threshold set.
-        calibration: scores -> log10 likelihood ratios, whose Cllr is measured.
         limits: the extractor's, to count the clips that are beyond them.
         threads: that decode and degrade; by default one per core.
 
@@ -95,11 +135,13 @@ def stress(
     wanted = {name: everything[name] for name in everything if not only or name in only}
     left_out = {name: reason for name, kind in wanted.items() if (reason := kind.lacking())}
     jobs = [(name, kind, level) for name, kind in wanted.items() if name not in left_out for level in kind.levels]
-    maker = Maker(extractor, clips, out, seed, threads or os.cpu_count() or 1, limits)
+    maker = Maker(extractor, clips, out, seed, threads or os.cpu_count() or 1)
     known = None if gallery is None else Identification(gallery, extractor, clips)
     with progress("stress", (len(jobs) + 1) * len(clips)) as shown:
         reference = maker.made(CLEAN, Degradation(lambda wave, *_: wave, (), ""), None, shown)
-        scorer = Scorer(reference.embeddings, {u.id: u.source for u in clips}, known, calibration)
+        source_of = {u.id: u.source for u in clips}
+        folds = _folds(reference.embeddings, source_of, left_out)
+        scorer = Scorer(reference.embeddings, source_of, known, folds, limits)
         clean = scorer.measured(reference, CLEAN)
         levels = []
         for name, kind, level in jobs:
@@ -110,33 +152,36 @@ def stress(
     return Stressed(clean, tuple(levels), left_out)
 
 
-def limits_of(stressed: Stressed, max_rise: float = MAX_RISE, max_fall: float = MAX_FALL, data: str = "") -> Limits:
-    """Limits within which the EER rises by at most `max_rise` over clean, and the accuracy falls by at most `max_fall`.
+def limits_of(stressed: Stressed, allowed: Allowed | None = None, data: str = "") -> Limits:
+    """Limits within which the answers get worse by no more than `allowed`; `data` says what was degraded.
 
     Of each curve the last level before the first that costs more is still within; the limit is what nine in ten of
     its clips were measured to keep. A curve that never costs so much sets no limit; of several the strictest does.
     """
+    allowed = allowed or Allowed()
     clean, curves = stressed.clean, stressed.curves()
-
-    def costs_too_much(level: Measured) -> bool:
-        fall = 0.0 if clean.accuracy is None or level.accuracy is None else clean.accuracy - level.accuracy
-        return level.eer > clean.eer + max_rise or fall > max_fall
-
     found: dict[str, float] = {}
     for limit, names in LIMITED_BY.items():
         bound, condition = limit.split("_", 1)
         strictest, quantile = (max, 0) if bound == "min" else (min, -1)
         bounds = []
         for curve in (curves[name] for name in names if name in curves):
-            broken = next((i for i, level in enumerate(curve) if costs_too_much(level)), None)
+            broken = next((i for i, level in enumerate(curve) if allowed.exceeded(clean, level)), None)
             if broken is not None:
                 bounds.append([clean, *curve][broken].conditions[condition][quantile])
         if bounds:
             found[limit] = float(f"{strictest(bounds):.3g}")
-    basis = f"EER at most {100 * max_rise:g} points above {100 * clean.eer:.1f} % of clean clips"
-    if clean.accuracy is not None:
-        basis += f", accuracy at most {100 * max_fall:g} points below {100 * clean.accuracy:.1f} %"
-    return Limits.from_dict({**found, "basis": f"{basis}; {data}" if data else basis})
+    basis = "; ".join(filter(None, [allowed.told(clean), data]))
+    printable = "".join(character if character.isprintable() else "?" for character in basis)
+    return Limits.from_dict({**found, "basis": printable[:LONGEST_TEXT]})
+
+
+def _folds(clean: Embeddings, source_of: Mapping[str, str], left_out: dict[str, str]) -> Folds | None:
+    try:
+        return Folds(clean.vectors, [source_of[key] for key in clean.ids])
+    except CalibrationError as error:
+        left_out["calibration"] = str(error)
+        return None
 
 
 def _voices(clips: Manifest, spare: Sequence[Utterance], seed: int) -> list[np.ndarray]:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from synthprint import audio, files
 from synthprint.background import in_order
-from synthprint.conditions import Conditions, Limits, conditions, outside
+from synthprint.conditions import Conditions, conditions
 from synthprint.degradations import Degradation, Level
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extraction import Wave, embed
@@ -26,9 +25,7 @@ from synthprint.extractors import Extractor
 from synthprint.progress import Progress
 from synthprint.types import Embeddings, Manifest, Utterance
 
-METHOD = "stress-2"  # raise it when a degradation or a condition gives other numbers
-QUANTILES = (0.1, 0.5, 0.9)
-CONDITIONS = ("duration_s", "bandwidth_hz", "snr_db", "peak_db", "clipped_share", "silence_share", "hole_share")
+METHOD = "stress-3"  # raise it when a degradation or a condition gives other numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +36,13 @@ class Made:
         embeddings: of the clips that could be embedded.
         failures: clip -> reason, of the others.
         changed: share of the clips whose samples are not what they were.
-        conditions: of the degraded clips: condition -> its QUANTILES; and "music" -> the share of clips.
-        outside: share of the clips beyond the extractor's limits; None where it has none.
+        states: the conditions of the degraded clips.
     """
 
     embeddings: Embeddings
-    failures: dict[str, str]
+    failures: Mapping[str, str]
     changed: float
-    conditions: dict[str, Any]
-    outside: float | None
+    states: Sequence[Conditions]
 
 
 class NotMeasurable(EmbeddingsError):
@@ -55,17 +50,11 @@ class NotMeasurable(EmbeddingsError):
 
 
 class Maker:
-    """Embeds `clips`, degraded, and keeps what it made in `folder`; `limits` are the extractor's own."""
+    """Embeds `clips`, degraded, and keeps what it made in `folder`."""
 
-    def __init__(
-        self, extractor: Extractor, clips: Manifest, folder: Path, seed: int, threads: int, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, extractor: Extractor, clips: Manifest, folder: Path, seed: int, threads: int) -> None:
         self.extractor, self.clips, self.folder, self.seed, self.threads = extractor, clips, folder, seed, threads
-        self.limits = limits
-        self.made_of = {
-            "method": METHOD, "extractor": extractor.digest, "data": clips.digest(), "seed": seed,
-            "limits": limits.to_dict() if limits else None,
-        }  # fmt: skip
+        self.made_of = {"method": METHOD, "extractor": extractor.digest, "data": clips.digest(), "seed": seed}
 
     def made(self, name: str, kind: Degradation, level: Level | None, shown: Progress) -> Made:
         """One level of a degradation; None is the clips as they are.
@@ -81,23 +70,19 @@ class Maker:
             if stored.pop("made_of") != self.made_of:
                 raise EmbeddingsError(f"{record}: is of another model, clips, seed or version; name another folder")
             shown.advance(len(self.clips), label)
-            return Made(Embeddings.load(path), **stored)
+            states = [Conditions(*values) for values in stored["states"]]
+            return Made(Embeddings.load(path), stored["failures"], stored["changed"], states)
         seen: list[tuple[bool, Conditions]] = []
         embeddings, failures = embed(self.extractor, self._stream(name, kind, level, seen, shown, label))
         if embeddings is None:
             raise NotMeasurable(f"{label}: no clip can be embedded; the first: {next(iter(failures.values()))}")
-        beyond = [bool(outside(state, self.limits)) for _, state in seen] if self.limits else None
-        made = Made(
-            embeddings,
-            failures,
-            float(np.mean([changed for changed, _ in seen])),
-            _quantiles(seen),
-            None if beyond is None else float(np.mean(beyond)),
-        )
+        changed, states = float(np.mean([one for one, _ in seen])), [state for _, state in seen]
         embeddings.save(path)
-        rest = {name: getattr(made, name) for name in ("failures", "changed", "conditions", "outside")}
-        files.write_json(record, {"made_of": self.made_of, **rest})
-        return made
+        told_states = [astuple(state) for state in states]
+        files.write_json(
+            record, {"made_of": self.made_of, "failures": failures, "changed": changed, "states": told_states}
+        )
+        return Made(embeddings, failures, changed, states)
 
     def _stream(
         self,
@@ -134,9 +119,3 @@ class Maker:
 def told(level: Level) -> str:
     """A level as file names and tables have it."""
     return level if isinstance(level, str) else f"{level:g}"
-
-
-def _quantiles(seen: list[tuple[bool, Conditions]]) -> dict[str, Any]:
-    found = [state for _, state in seen]
-    values = {name: np.quantile([getattr(state, name) for state in found], QUANTILES).tolist() for name in CONDITIONS}
-    return {**values, "music": float(np.mean([state.music for state in found]))}

@@ -8,7 +8,8 @@ rates are means over sources, as in `tracing.openset`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +17,11 @@ import numpy as np
 
 from synthprint import files, metrics
 from synthprint.calibration.left_out import scores_without_own
+from synthprint.conditions import Conditions, Limits, beyond
 from synthprint.degradations import Level
-from synthprint.errors import GalleryError
+from synthprint.errors import CalibrationError, GalleryError
 from synthprint.extractors import Extractor
+from synthprint.stressing.evidence import Folds
 from synthprint.stressing.making import Made, NotMeasurable
 from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.gallery import Gallery
@@ -26,7 +29,8 @@ from synthprint.tracing.identification import Identified, identified
 from synthprint.types import Embeddings, Manifest
 from synthprint.vectors import cosines
 
-Calibration = Callable[[np.ndarray], np.ndarray]  # scores [K] -> log10 likelihood ratios [K]
+QUANTILES = (0.1, 0.5, 0.9)
+CONDITIONS = ("duration_s", "bandwidth_hz", "snr_db", "peak_db", "clipped_share", "silence_share", "hole_share")
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,12 @@ class Measured:
         clips: how many were embedded.
         changed: share of the clips that the degradation changed at all.
         eer: over the pairs of a clean and a degraded clip, in 0 ... 1; with the numbers of `targets` and `nontargets`.
-        cllr_bits: of the same trials, where there is a calibration; `calibration_bits` of it are what a map fitted to
-            these very trials would have saved.
+        cllr_bits: of the LRs that calibrations of clean clips give (see `evidence`), None where there are too few
+            sources; `calibration_bits` of it are what a map fitted to these very trials would have saved.
         false_rejection, false_acceptance, accuracy: where there is a gallery; see `tracing.openset.Rule`.
-        outside: share of the clips beyond the extractor's limits, where it has some.
-        conditions: of the degraded clips, condition -> its `making.QUANTILES`; and "music" -> the share of clips.
+        outside: share of the clips beyond one of the extractor's limits, and `beyond` each of them, by name; None
+            where it has no limits.
+        conditions: of the degraded clips, condition -> its QUANTILES; and "music" -> the share of clips.
         failures: clip -> reason.
     """
 
@@ -60,6 +65,7 @@ class Measured:
     false_acceptance: float | None = None
     accuracy: float | None = None
     outside: float | None = None
+    beyond: Mapping[str, float] | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,7 +90,7 @@ class Identification:
         enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
         self._outside = {key for key, digest in digests.items() if digest not in enrolled}
 
-    def rates(self, embeddings: Embeddings, source_of: Mapping[str, str]) -> dict[str, float | None]:
+    def rates(self, embeddings: Embeddings, source_of: Mapping[str, str]) -> dict[str, Any]:
         """False rejection, false acceptance and accuracy."""
         kept = [key for key in embeddings.ids if key in self._outside]
         if not kept:
@@ -107,17 +113,18 @@ def _rate(clips: Identified, counted: np.ndarray) -> float:
 
 
 class Scorer:
-    """Compares degraded clips with the clean ones."""
+    """Compares degraded clips with the clean ones; `limits` are the extractor's."""
 
     def __init__(
         self,
         clean: Embeddings,
         source_of: Mapping[str, str],
         identification: Identification | None,
-        calibration: Calibration | None,
+        folds: Folds | None,
+        limits: Limits | None,
     ) -> None:
         self.clean, self.source_of = clean, source_of
-        self.identification, self.calibration = identification, calibration
+        self.identification, self.folds, self.limits = identification, folds, limits
 
     def measured(self, made: Made, name: str, level: Level | None = None, unit: str = "") -> Measured:
         """The figures of one level.
@@ -129,14 +136,10 @@ class Scorer:
         ids = [np.array(e.ids, dtype=object) for e in (self.clean, degraded)]
         sources = [np.array([self.source_of[key] for key in keys], dtype=object) for keys in ids]
         scores = cosines(self.clean.vectors, degraded.vectors)  # [N, M]
-        same = sources[0][:, None] == sources[1][None]
-        target, nontarget = scores[same & (ids[0][:, None] != ids[1][None])], scores[~same]
+        same, itself = (side[0][:, None] == side[1] for side in (sources, ids))
+        target, nontarget = scores[same & ~itself], scores[~same]
         if not len(target) or not len(nontarget):
             raise NotMeasurable("no trial: that takes two sources or more, one of them with two clips or more")
-        cllr, loss = None, None
-        if self.calibration is not None:
-            cllr = metrics.cllr(*(np.log(10) * self.calibration(kind) for kind in (target, nontarget)))
-            loss = cllr - metrics.cllr_min(target, nontarget)
         rates = self.identification.rates(degraded, self.source_of) if self.identification else {}
         return Measured(
             degradation=name,
@@ -147,10 +150,34 @@ class Scorer:
             eer=metrics.eer(target, nontarget),
             targets=len(target),
             nontargets=len(nontarget),
-            cllr_bits=cllr,
-            calibration_bits=loss,
-            outside=made.outside,
-            conditions=made.conditions,
+            conditions=_quantiles(made.states),
             failures=made.failures,
             **rates,
+            **self._evidence(scores, ~itself, sources),
+            **_shares_beyond(made.states, self.limits),
         )
+
+    def _evidence(self, scores: np.ndarray, counted: np.ndarray, sources: Sequence[np.ndarray]) -> dict[str, Any]:
+        if self.folds is None:
+            return {}
+        try:
+            quality = self.folds.quality(scores, counted, *(side.tolist() for side in sources))
+        except CalibrationError:  # nothing is left within a fold
+            return {}
+        return {"cllr_bits": quality.cllr, "calibration_bits": quality.cllr - quality.cllr_min}
+
+
+def _quantiles(states: Sequence[Conditions]) -> dict[str, Any]:
+    values = {name: np.quantile([getattr(state, name) for state in states], QUANTILES).tolist() for name in CONDITIONS}
+    return {**values, "music": float(np.mean([state.music for state in states]))}
+
+
+def _shares_beyond(states: Sequence[Conditions], limits: Limits | None) -> dict[str, Any]:
+    if limits is None:
+        return {}
+    found = [beyond(state, limits) for state in states]
+    counts = Counter(name for names in found for name in names)
+    return {
+        "outside": float(np.mean([bool(names) for names in found])),
+        "beyond": {name: count / len(found) for name, count in sorted(counts.items())},
+    }
