@@ -26,9 +26,9 @@ LEVELS = (
                 "recipes", "checkpoint")),
     ("shelves", SHELVES),
     ("verbs", ("training", "training_step", "training_data", "modules", "resident", "twins", "runs", "export",
-               "extractors", "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search", "pair_kernels",
-               "calibration", "validation", "conditions", "components", "coding", "degradations", "probing", "mapping",
-               "manifests", "linting", "corpus")),
+               "extractors", "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search",
+               "pair_kernels", "calibration", "validation", "conditions", "components", "coding", "degradations",
+               "probing", "mapping", "manifests", "linting", "corpus")),
     ("faces", ("tracing", "clustering", "reporting", "stressing", "figures", "experiments")),
     ("doors", ("cli", "__main__")),
 )  # fmt: skip

@@ -19,7 +19,6 @@ from synthprint.checkpoint import Checkpoint
 from synthprint.conditions import Conditions, Limits
 from synthprint.errors import (
     AudioError,
-    CalibrationError,
     CheckpointError,
     EmbeddingsError,
     GalleryError,
@@ -493,7 +492,7 @@ def test_calibrations_of_comparisons_are_kept_with_the_model(tmp_path: Path) -> 
         [],
     ):
         path.write_text(json.dumps(damaged))
-        with pytest.raises(CalibrationError, match="synthprint calibrate"):
+        with pytest.raises(CheckpointError, match="synthprint calibrate"):
             ComparisonCalibrations.load(tmp_path, EXTRACTOR)
 
 

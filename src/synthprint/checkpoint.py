@@ -8,18 +8,21 @@ FOLDER/config.json         recipe, sources, digests, parity, development results
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from synthprint import files
-from synthprint.errors import CheckpointError, RecipeError
+from synthprint.errors import CheckpointError, RecipeError, SynthprintError
 from synthprint.recipes import Recipe
 
 FORMAT = "synthprint-checkpoint-1"
 WEIGHTS, GRAPH, CONFIG = "model.safetensors", "model.onnx", "config.json"
 RUN_STATE = "state.safetensors"  # in a training run's folder, see `runs`
 MAX_CONFIG_BYTES = 64 << 20
+MAX_MEASURED_BYTES = 4 << 20
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -120,3 +123,35 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("sources", {}), dict):
         raise CheckpointError(f"{path}: is not the description of a checkpoint")
     return config
+
+
+def measured_for(
+    folder: Path, name: str, extractor: str, read: Callable[[Mapping[str, Any]], Measured], remedy: str
+) -> Measured | None:
+    """What was measured of an extractor and lies as JSON in its checkpoint's folder, beside the digest it is of.
+
+    Args:
+        folder, name: the file, which need not be there.
+        extractor: digest of the extractor that is in use.
+        read: makes what is wanted of the file's table, or raises.
+        remedy: what to do about a damaged file.
+
+    Returns:
+        None, where there is no such file, or it is of another extractor.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = folder / name
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > MAX_MEASURED_BYTES:
+            raise CheckpointError("is larger than any such file")
+        table = json.loads(path.read_text(encoding="utf-8"))
+        found, of = read(table), table["extractor"]
+    except (OSError, SynthprintError) as error:
+        raise CheckpointError(f"{path}: {error}; {remedy}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is not what it should be ({error}); {remedy}") from error
+    return found if of == extractor else None

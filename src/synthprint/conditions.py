@@ -7,7 +7,6 @@ each estimate is was measured: docs/limits.md.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,13 +17,14 @@ import numpy as np
 
 from synthprint import audio, files
 from synthprint.audio import SAMPLE_RATE
+from synthprint.checkpoint import measured_for
 from synthprint.errors import AudioError, CheckpointError
 from synthprint.linting.inspection import BAND_EDGE_DB, FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers
 
 FRAME, HOP = 512, 256  # samples
 BLOCK_S, SPECTRAL_BLOCKS = 10.0, 18
 LIMITS = "limits.json"  # in a checkpoint's folder
-MAX_BYTES, LONGEST_TEXT = 1 << 16, 1000  # bytes, characters
+LONGEST_TEXT = 1000  # characters
 GREATEST = 1e9  # value of a limit, of whatever sign
 FLOOR = 1e-12  # power, added before a logarithm
 BANDS = 16  # that the noise is estimated in, 500 Hz each
@@ -131,23 +131,8 @@ class Limits:
         Raises:
             CheckpointError: the file is damaged.
         """
-        path = folder / LIMITS
-        if not path.is_file():
-            return None
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise CheckpointError("is larger than any such file")
-            found = json.loads(path.read_text(encoding="utf-8"))
-            limits, measured_for = cls.from_dict(found["limits"]), found["extractor"]
-        except (OSError, KeyError, TypeError, ValueError, RecursionError, CheckpointError) as error:
-            raise CheckpointError(
-                f"{path}: {_reason(error)}; take it away, or make it again: synthprint stress"
-            ) from error
-        return limits if measured_for == extractor else None
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, OSError | CheckpointError) else f"is not a file of limits ({error})"
+        remedy = "take it away, or make it again: synthprint stress"
+        return measured_for(folder, LIMITS, extractor, lambda found: cls.from_dict(found["limits"]), remedy)
 
 
 def _short(value: object) -> str:

@@ -42,9 +42,9 @@ def featured(backbone: nn.Module) -> Featured:
 def with_twins(features: Tensor, labels: Tensor, choice: TwinsChoice) -> tuple[Tensor, Tensor]:
     """Features [B, S] and labels [B] -> the same with twins: [B (1 + copies), S] and [B (1 + copies)].
 
-    Source s of the batch's N moves by u sqrt(2 / (N - 1)) sum over k of z_k (mean of source k - mean of all sources), with
-    u from 0 to `choice.share` and normal z_k, all drawn from torch's generator. With u = 1 that is as long, in the mean
-    square, as the difference of two sources' means.
+    Source s of the batch's N moves by u sqrt(2 / (N - 1)) sum over k of z_k (mean of source k - mean of all sources),
+    with u from 0 to `choice.share` and normal z_k, all drawn from torch's generator. With u = 1 that is as long, in the
+    mean square, as the difference of two sources' means.
     """
     same = (labels[:, None] == labels).to(features.dtype)
     first = same.argmax(dim=1)  # of each row, the first of its source

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthprint import files
+from synthprint.checkpoint import measured_for
 from synthprint.errors import CheckpointError
 
 CLUSTERS = "clusters.json"  # in a checkpoint's folder; models/measure_clusters.py writes it
-MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,9 @@ class Tuning:
         Raises:
             CheckpointError: the file is damaged.
         """
-        path = folder / CLUSTERS
-        if not path.is_file():
-            return None
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise CheckpointError("is larger than any such file")
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError, CheckpointError) as error:
-            raise CheckpointError(f"{path}: {error}; take it away, and give --threshold") from error
-        return found if found.extractor == extractor else None
+        return measured_for(
+            folder, CLUSTERS, extractor, lambda found: cls(**found), "take it away, and give --threshold"
+        )
 
     def sentence(self) -> str:
         """What it cost, in words."""

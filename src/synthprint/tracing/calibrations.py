@@ -7,7 +7,6 @@ last of them is read with that one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
@@ -21,7 +20,8 @@ from synthprint.backends.centroid import Centroid
 from synthprint.calibration.calibration import Calibration
 from synthprint.calibration.fitting import fit
 from synthprint.calibration.trials import clip_against_source, clip_pairs, set_against_set
-from synthprint.errors import CalibrationError
+from synthprint.checkpoint import measured_for
+from synthprint.errors import CalibrationError, CheckpointError
 from synthprint.shelves import Backend
 from synthprint.types import Embeddings
 
@@ -29,7 +29,6 @@ NUMBERS = (1, 2, 3, 5, 10)  # of clips, for which there is a calibration
 MOST_SOURCES, MOST_CLIPS = 200, 24  # that are fitted on: all against all of them is a matrix
 COMPARISONS = "calibrations.json"  # in a checkpoint's folder
 FORMAT = "synthprint-comparisons-1"
-MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -138,26 +137,17 @@ class ComparisonCalibrations:
         """Those of the checkpoint in `folder` with this digest; None where it has none of its own.
 
         Raises:
-            CalibrationError: the file is damaged or of another version.
+            CheckpointError: the file is damaged or of another version.
         """
-        path = folder / COMPARISONS
-        if not path.is_file():
-            return None
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise CalibrationError("is larger than any such file")
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found["format"] != FORMAT:
-                raise CalibrationError(f"is of format {str(found['format'])[:40]!r}, not {FORMAT!r}")
-            by_clips = {_sizes(one["clips"]): Calibration.from_dict(one) for one in found["calibrations"]}
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, CalibrationError) as error:
-            raise CalibrationError(f"{path}: {error}; make it again: synthprint calibrate") from error
-        return cls(extractor, by_clips) if found["extractor"] == extractor else None
+        return measured_for(folder, COMPARISONS, extractor, cls._read, "make it again: synthprint calibrate")
 
-
-def _sizes(found: Sequence[int]) -> tuple[int, int]:
-    fewer, more = map(int, found)
-    return fewer, more
+    @classmethod
+    def _read(cls, found: Mapping[str, Any]) -> ComparisonCalibrations:
+        if found["format"] != FORMAT:
+            raise CheckpointError(f"is of format {str(found['format'])[:40]!r}, not {FORMAT!r}")
+        calibrations = {(int(one["clips"][0]), int(one["clips"][1])): Calibration.from_dict(one)
+                        for one in found["calibrations"]}  # fmt: skip
+        return cls(str(found["extractor"]), calibrations)
 
 
 def fit_comparisons(embeddings: Embeddings, sources: Sequence[str], data: str) -> ComparisonCalibrations:

@@ -88,7 +88,7 @@ class Tracer:
             threads: that embed; by default all cores.
 
         Raises:
-            GalleryError, CheckpointError, CalibrationError: one is missing or damaged, or they do not fit each other.
+            GalleryError, CheckpointError: one is missing or damaged, or they do not fit each other.
         """
         opened, folder = Gallery.load(gallery_folder(gallery)), model_folder(model)
         extractor = load_extractor(folder, threads=threads)
