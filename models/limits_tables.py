@@ -12,12 +12,12 @@ from typing import Any
 
 from card import table
 from open_set_tables import percent, row
+from pages import write_end
 
 from synthprint.stressing.making import told
 
 MODELS = Path(__file__).parent
 MEASURED, PAGE = MODELS / "stress.json", MODELS.parent / "docs" / "limits.md"
-MARK = "<!-- below: written by models/limits_tables.py -->\n"
 RATES = ("eer", "accuracy", "false_rejection", "false_acceptance")
 SPLITS = ("dev", "test")
 
@@ -72,8 +72,7 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Write them into the page."""
     found = json.loads(MEASURED.read_text(encoding="utf-8"))
-    above = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    PAGE.write_text(above + MARK + "\n" + "\n\n".join(tables(found)) + "\n", encoding="utf-8")
+    write_end(PAGE, "limits_tables.py", tables(found))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from build import clips_of
+from pages import write_end
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from synthprint.clustering.linkage import Merge, average_linkage, cut
@@ -30,7 +31,6 @@ DRAWS = 200
 SOURCES, CLIPS = (2, 10), (1, 10)
 MOST_WRONG = 0.05
 DOCUMENT = Path(__file__).parents[1] / "docs" / "clustering.md"
-MARK = "<!-- below: written by models/measure_clusters.py -->\n"
 CORPORA = ("neural", "open", "both")
 CHOSEN_ON = "neural"  # those of the open corpus are told apart at any threshold
 
@@ -86,9 +86,8 @@ def figures(found: list[Draw], threshold: float) -> dict[str, float]:
 
 def write_table(measured: dict[str, Any], extractor: str, threshold: float) -> None:
     """Write everything below the mark of the document anew."""
+    told = f"Extractor `{extractor[:12]}`, threshold {threshold:.2f}. Means over the draws; shares in per cent."
     lines = [
-        f"Extractor `{extractor[:12]}`, threshold {threshold:.2f}. Means over the draws; shares in per cent.",
-        "",
         "| split | clips of | purity | NMI | ARI | groups / sources | wrong | missed |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -98,8 +97,7 @@ def write_table(measured: dict[str, Any], extractor: str, threshold: float) -> N
             sizes = f"{one['groups']:.1f} / {one['sources']:.1f}"
             shares = (f"{100 * one[name]:.1f}" for name in ("wrong", "missed"))
             lines.append(f"| {split} | {corpus} | {' | '.join(cells)} | {sizes} | {' | '.join(shares)} |")
-    above = DOCUMENT.read_text(encoding="utf-8").partition(MARK)[0]
-    DOCUMENT.write_text(above + MARK + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    write_end(DOCUMENT, "measure_clusters.py", [told, "\n".join(lines)])
 
 
 def main() -> None:

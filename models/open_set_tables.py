@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from card import table
+from pages import write_end
 
-MARK = "<!-- below: written by models/open_set_tables.py -->\n"
 MOST_WRONG = "0.2"
 CORPORA = ("neural", "open", "both")
 SPLITS = ("dev", "test")
@@ -100,9 +100,7 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Write them into the page."""
     found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    page = Path(sys.argv[2])
-    above = page.read_text(encoding="utf-8").partition(MARK)[0]
-    page.write_text(above + MARK + "\n" + "\n\n".join(tables(found)) + "\n", encoding="utf-8")
+    write_end(Path(sys.argv[2]), "open_set_tables.py", tables(found))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MARK = "<!-- below: written by models/splices_tables.py -->\n"
+from pages import write_end
+
 SPLICES = {
     "one splice: classical, two families": "classical, two families", "one splice: neural, two families":
     "neural, two families", "one splice: classical, one family": "classical, one family",
@@ -79,9 +80,7 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Write them into the page."""
     found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    page = Path(sys.argv[2])
-    above = page.read_text(encoding="utf-8").partition(MARK)[0]
-    page.write_text(above + MARK + "\n" + "\n\n".join(tables(found)) + "\n", encoding="utf-8")
+    write_end(Path(sys.argv[2]), "splices_tables.py", tables(found))
 
 
 if __name__ == "__main__":

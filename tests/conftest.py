@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner, Result
 
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
+from synthprint.cli import app
 from synthprint.recipes import BackboneChoice, Crop, LossChoice, Recipe, SamplerChoice, Schedule
 from synthprint.types import Manifest, Utterance
 
@@ -34,6 +36,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNTHPRINT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def run_cli(*words: object, status: int = 0) -> Result:
+    """Call the command line; an error of ours is raised, and the exit status is as expected."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result
 
 
 def toml(recipe: Recipe) -> str:

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from conftest import tone
+from conftest import run_cli, tone
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import Checkpoint
-from synthprint.cli import app
 from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError, ManifestError
 from synthprint.types import Manifest
 
@@ -31,11 +30,7 @@ class Synthprint:
         self.model = model
 
     def run(self, *words: object, status: int = 0) -> Result:
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == status, result.output
-        return result
+        return run_cli(*words, status=status)
 
     def json(self, *words: object, status: int = 0) -> Any:
         return json.loads(self.run(*words, "--json", status=status).stdout)

@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
-from typer.testing import CliRunner, Result
 
+from conftest import run_cli
 from synthprint.checkpoint import Checkpoint
-from synthprint.cli import app
 from synthprint.clustering import exhibits
 from synthprint.clustering.exhibits import Clustering, cluster
 from synthprint.clustering.linkage import average_linkage, cut
@@ -199,23 +198,15 @@ def test_a_tuning_is_kept_with_the_checkpoint_that_it_is_of(tmp_path: Path) -> N
             Tuning.load(tmp_path, "e" * 64)
 
 
-def run(*words: object, status: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == status, result.output
-    return result
-
-
 def test_the_commands_group_and_promote(tiny_checkpoint: Checkpoint, paths: list[Path], tmp_path: Path) -> None:
     model = ("--model", tiny_checkpoint.folder)
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"")
     words = ("cluster", *paths, "--no-gallery", "--threshold", "0.5", *model)
-    result = run(*words, bad, "--out", tmp_path / "out", status=1)
+    result = run_cli(*words, bad, "--out", tmp_path / "out", status=1)
     assert f"{len(paths)} clips in " in result.stdout
     assert "bad.wav: " in result.stderr
-    found = json.loads(run(*words, "--json").stdout)
+    found = json.loads(run_cli(*words, "--json").stdout)
     written = json.loads((tmp_path / "out/groups.json").read_text())
     assert [group["clips"] for group in written["groups"]] == [group["clips"] for group in found["groups"]]
     rows = list(csv.reader((tmp_path / "out/linkage.csv").read_text().splitlines()))
@@ -225,27 +216,27 @@ def test_the_commands_group_and_promote(tiny_checkpoint: Checkpoint, paths: list
     assert (tmp_path / "out/linkage.svg").read_text().count("<svg") == 1
 
     first = found["groups"][0]["clips"]
-    text = run("promote", tmp_path / "out", 1, "mine", tmp_path / "gallery", "--family", "f", *model).stdout
+    text = run_cli("promote", tmp_path / "out", 1, "mine", tmp_path / "gallery", "--family", "f", *model).stdout
     assert f"'mine' has {len(first)} clips" in text
     gallery = Gallery.load(tmp_path / "gallery")
     assert gallery.index.sources["mine"].family == "f"
     assert len(gallery.clips) == len(first)
     again = ("promote", tmp_path / "out")
     with pytest.raises(EmbeddingsError, match="has no group 99"):
-        run(*again, 99, "mine", tmp_path / "other", *model)
+        run_cli(*again, 99, "mine", tmp_path / "other", *model)
     assert not (tmp_path / "other").exists()
     written["clips"][0]["sha256"] = "0" * 64
     (tmp_path / "out/groups.json").write_text(json.dumps(written))
     number = next(group["number"] for group in written["groups"] if written["clips"][0]["path"] in group["clips"])
     with pytest.raises(EmbeddingsError, match="is not the file that was grouped"):
-        run(*again, number, "mine", tmp_path / "other", *model)
+        run_cli(*again, number, "mine", tmp_path / "other", *model)
     written["extractor"] = "f" * 64
     (tmp_path / "out/groups.json").write_text(json.dumps(written))
     with pytest.raises(EmbeddingsError, match="with extractor ffff"):
-        run(*again, number, "mine", tmp_path / "other", *model)
+        run_cli(*again, number, "mine", tmp_path / "other", *model)
     (tmp_path / "out/groups.json").write_text("{}")
     with pytest.raises(EmbeddingsError, match="is no record of groups"):
-        run(*again, number, "mine", tmp_path / "other", *model)
+        run_cli(*again, number, "mine", tmp_path / "other", *model)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -281,6 +272,6 @@ def test_without_matplotlib_there_are_groups_but_no_picture(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     words = ("cluster", *paths, "--no-gallery", "--threshold", "0.5", "--model", tiny_checkpoint.folder)
-    text = run(*words, "--out", tmp_path / "out").output
+    text = run_cli(*words, "--out", tmp_path / "out").output
     assert "linkage.svg was not drawn" in text
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["groups.json", "linkage.csv"]

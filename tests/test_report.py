@@ -15,14 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from conftest import tone
+from conftest import run_cli, tone
 from synthprint import __version__, files
 from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Evidence
 from synthprint.checkpoint import Checkpoint
-from synthprint.cli import app
 from synthprint.conditions import Limits
 from synthprint.errors import EmbeddingsError
 from synthprint.extractors import load_extractor
@@ -174,7 +172,7 @@ def test_a_files_name_cannot_turn_the_page_around(
     odd = [tmp_path / "evil\u202egnp.wav", Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.wav"))]
     for path in odd:
         shutil.copy(clips[0], path)
-    run("report", *odd, "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "-o", tmp_path / "odd.html")
+    run_cli("report", *odd, "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "-o", tmp_path / "odd.html")
     page = (tmp_path / "odd.html").read_text(encoding="utf-8")
     assert "\u202e" not in page
     assert "evil\ufffdgnp.wav" in page
@@ -195,27 +193,19 @@ def test_answers_in_plain_words(case: Case) -> None:
     assert plain(unknown, method).startswith("None of the 7 enrolled sources")
 
 
-def run(*words: object, status: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == status, result.output
-    return result
-
-
 def test_the_command_writes_page_and_json(
     tracer: Tracer, tiny_checkpoint: Checkpoint, clips: list[Path], tmp_path: Path
 ) -> None:
     words = ("report", *clips[:2], "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "--case", "No. 7")
-    assert "2 clips examined" in run(*words, "-o", tmp_path / "a.html", "--json", tmp_path / "a.json").stdout
+    assert "2 clips examined" in run_cli(*words, "-o", tmp_path / "a.html", "--json", tmp_path / "a.json").stdout
     page = (tmp_path / "a.html").read_text()
     assert "<title>No. 7</title>" in page
     found = json.loads((tmp_path / "a.json").read_text())
     assert [clip["path"] for clip in found["clips"]] == list(map(str, clips[:2]))
     assert found["method"]["command"] in text_of(page)
     assert "--case 'No. 7'" in found["method"]["command"]
-    assert "left out: " in run(*words, clips[2], "-o", tmp_path / "b.html", status=1).stderr
-    assert "must end in .html" in run(*words, "-o", tmp_path / "c.pdf", status=2).stderr
+    assert "left out: " in run_cli(*words, clips[2], "-o", tmp_path / "b.html", status=1).stderr
+    assert "must end in .html" in run_cli(*words, "-o", tmp_path / "c.pdf", status=2).stderr
 
 
 def browse(*options: str) -> str:
