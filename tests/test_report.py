@@ -110,7 +110,8 @@ def test_it_says_what_the_tracer_says(case: Case, tracer: Tracer, clips: list[Pa
             assert candidate.lr is not None
             assert f"{candidate.lr.log10_lr:.2f}" in text
     assert "lasts 0.6 s" in text
-    assert str(clips[2]) in case.failures
+    assert case.failures[str(clips[2])].sha256 == files.sha256(clips[2])
+    assert files.sha256(clips[2]) in text
     assert "bad.wav could not be examined: " in text
     gallery = tracer.gallery.folder / "gallery.json"
     for part in (__version__, tracer.extractor.digest, files.sha256(gallery), "synthprint report x", "Which?"):
@@ -118,6 +119,9 @@ def test_it_says_what_the_tracer_says(case: Case, tracer: Tracer, clips: list[Pa
     rule = tracer.rule
     assert rule is not None
     assert f"{rule.false_rejection:.1%}" in text
+    assert f"from a score of {rule.threshold:.3f} on" in text
+    assert "development clips" not in text  # the rule of this gallery is of its enrolled clips
+    assert "duration at least 1 s" in text
     assert "what the test says" in text
     assert case.pairs is not None
     assert case.pairs.log10_lr is not None
@@ -179,6 +183,26 @@ def test_a_files_name_cannot_turn_the_page_around(
     assert "bad\ufffd.wav" in page
 
 
+def test_the_same_file_twice_is_no_evidence(tracer: Tracer, clips: list[Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copy(clips[0], tmp_path / "copy.wav"))
+    case = examine(tracer, [*clips[:2], copy], Question(), "")
+    text = text_of(report_page(case))
+    assert "byte for byte the same file as clip 1" in text
+    assert re.search(r" 1 \S+ same 2 ", text)  # the pair of clips 1 and 3 has no LR
+    doubtful = [str(i) for i, clip in enumerate(case.clips, 1) if clip.trace.outside]
+    assert {"1", "3"} <= set(doubtful)  # they are shorter than the limits say
+    assert f"Pairs with clip {', '.join(doubtful)} are less sure" in text
+
+
+def test_a_short_clip_is_not_said_to_be_beyond_limits_that_nobody_measured(tracer: Tracer, clips: list[Path]) -> None:
+    said = "outside what the method was validated for"
+    assert said in text_of(report_page(examine(tracer, clips[:1], Question(), "")))
+    bare = Tracer(tracer.extractor, tracer.gallery)
+    text = text_of(report_page(examine(bare, clips[:1], Question(), "")))
+    assert said not in text
+    assert "There are limits to this answer" in text
+
+
 def test_answers_in_plain_words(case: Case) -> None:
     trace, method = case.clips[0].trace, replace(case.method, sources=7)
     best = Candidate("x", "f", None, 0.9, (), Evidence(1.0, 0))
@@ -194,7 +218,7 @@ def test_answers_in_plain_words(case: Case) -> None:
 
 
 def test_the_command_writes_page_and_json(
-    tracer: Tracer, tiny_checkpoint: Checkpoint, clips: list[Path], tmp_path: Path
+    tracer: Tracer, tiny_checkpoint: Checkpoint, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("report", *clips[:2], "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "--case", "No. 7")
     assert "2 clips examined" in run_cli(*words, "-o", tmp_path / "a.html", "--json", tmp_path / "a.json").stdout
@@ -204,6 +228,13 @@ def test_the_command_writes_page_and_json(
     assert [clip["path"] for clip in found["clips"]] == list(map(str, clips[:2]))
     assert found["method"]["command"] in text_of(page)
     assert "--case 'No. 7'" in found["method"]["command"]
+    dash = Path(shutil.copy(clips[0], tmp_path / "-o.wav"))
+    monkeypatch.chdir(tmp_path)
+    dashed = ("-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "-o", "d.html", "--", dash.name)
+    run_cli("report", *dashed)
+    again = text_of(Path("d.html").read_text())
+    assert "synthprint report -o d.html --gallery" in again
+    assert "-- -o.wav" in again
     assert "left out: " in run_cli(*words, clips[2], "-o", tmp_path / "b.html", status=1).stderr
     assert "must end in .html" in run_cli(*words, "-o", tmp_path / "c.pdf", status=2).stderr
 
@@ -217,22 +248,27 @@ def browse(*options: str) -> str:
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_scrolling_sideways(case: Case, width: int, tmp_path: Path) -> None:
-    page = report_page(case)
+    best = case.clips[0].trace.candidates[0]
+    wide = replace(best, source="MW" * 16)
+    trace = replace(case.clips[0].trace, candidates=(wide, replace(best, source="語" * 30)))
+    page = report_page(replace(case, clips=(replace(case.clips[0], trace=trace), *case.clips[1:])))
     frame = f'<iframe id="f" src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
     script = (
         "<script>f.onload=()=>{const d=f.contentDocument.documentElement;"
         "document.title=[d.scrollWidth,d.clientWidth,f.contentDocument.querySelectorAll('svg').length,"
-        "getComputedStyle(f.contentDocument.body).maxWidth].join(' ')}</script>"
+        "getComputedStyle(f.contentDocument.body).maxWidth,"
+        "Math.min(...[...d.querySelectorAll('svg text')].map(t=>t.getBBox().x))].join(' ')}</script>"
     )
     (tmp_path / "report.html").write_text(page)
     (tmp_path / "outer.html").write_text(f"<!doctype html><title></title>{frame}{script}")
     shown = browse(
         "--allow-file-access-from-files", "--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path}/outer.html"
     )
-    found = re.search(r"<title>(\d+) (\d+) (\d+) (\S+)</title>", shown)
+    found = re.search(r"<title>(\d+) (\d+) (\d+) (\S+) (\S+)</title>", shown)
     assert found, shown[:500]
     assert int(found[1]) <= int(found[2]) == width
     assert int(found[3]) == page.count("<svg")
+    assert float(found[5]) >= 0  # no name is cut off at the left of its picture
     assert found[4] == "736px"  # the style is in force: its digest is that of the policy
 
 

@@ -188,7 +188,7 @@ def test_a_degraded_clip_and_its_conditions_can_be_made_again_from_the_seed(
             stored = Embeddings.load(tmp_path / "white_noise-10.safetensors")
             assert stored.vectors[0] == pytest.approx(embed_wave(extractor, degraded)[0], abs=1e-6)
     level = next(level for level in found.levels if level.level == 10.0)
-    assert level.conditions["snr_db"] == pytest.approx(np.quantile(snrs, [0.1, 0.5, 0.9]).tolist())
+    assert level.conditions["snr_db"] == pytest.approx(np.quantile(snrs, [0.05, 0.1, 0.5, 0.9, 0.95]).tolist())
 
 
 def test_identification_counts_the_clips_that_are_not_enrolled(
@@ -311,7 +311,7 @@ def test_babble_is_mixed_from_the_spare_clips(extractor: Counting, tiny_corpus: 
 
 def measured(name: str, level: float | None, eer: float, **state: float) -> Measured:
     medians = dict.fromkeys(CONDITIONS, 0.5) | state
-    found = {key: [value - 0.1, value, value + 0.1] for key, value in medians.items()}
+    found = {key: [value + step for step in (-0.2, -0.1, 0, 0.1, 0.2)] for key, value in medians.items()}
     return Measured(name, level, "", 10, 1.0, eer, 10, 10, conditions=found)
 
 
@@ -331,7 +331,7 @@ def test_limits_are_the_last_level_that_costs_little() -> None:
     limits = limits_of(Stressed(clean, levels, {}), data="tiny")
     assert limits.to_dict() == {
         "min_duration_s": 1.9,
-        "min_snr_db": 34.9,
+        "min_snr_db": 34.8,  # an estimate: what 19 in 20 clips keep, where of the others nine in ten do
         "max_clipped_share": 0.6,  # the first level costs too much: what clean clips were measured to have
         "music": False,
         "basis": "EER at most 5 points above the 10.0 % of clean clips; tiny",

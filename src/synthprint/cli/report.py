@@ -36,7 +36,10 @@ def report(
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
              "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out}  # fmt: skip
     options = [word for name, value in named.items() if value for word in (name, str(value))]
-    command = shlex.join(["synthprint", "report", *map(str, clips), "-o", str(out), *options])
+    words = ["synthprint", "report", "-o", str(out), *options]
+    command = shlex.join(
+        [*words, *(["--"] if any(str(clip).startswith("-") for clip in clips) else []), *map(str, clips)]
+    )
     found = examine(
         Tracer.load(gallery, model, backend, threads), clips, Question(case, question, analyst, date), command
     )
@@ -44,7 +47,7 @@ def report(
     if json_out:
         files.write_json(json_out, found.to_dict())
     typer.echo(f"{out}: {counted(len(found.clips), 'clip')} examined")
-    for path, reason in found.failures.items():
-        typer.echo(f"left out: {shown(path)}: {reason}", err=True)
+    for path, unread in found.failures.items():
+        typer.echo(f"left out: {shown(path)}: {unread.reason}", err=True)
     if found.failures:
         raise typer.Exit(1)

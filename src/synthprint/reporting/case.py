@@ -51,6 +51,14 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """Why a clip could not be examined; the digest of its bytes, "" where there is no such file."""
+
+    reason: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Method:
     """By what the answers were made, and what is known of how good they are.
 
@@ -88,13 +96,13 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """All that a report says."""
+    """All that a report says; `failures` by path."""
 
     asked: Question
     clips: tuple[Clip, ...]
     pairs: Pairs | None
     method: Method
-    failures: dict[str, str]
+    failures: dict[str, Unread]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -122,7 +130,7 @@ class Case:
                 "calibrations": self.method.calibrations.to_dict(),
                 "limits": self.method.limits.to_dict() if self.method.limits else None,
             },
-            "failures": self.failures,
+            "failures": {path: asdict(unread) for path, unread in self.failures.items()},
         }
 
 
@@ -140,11 +148,14 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
     found = list(dict.fromkeys(path for _, path in clips_in(paths)))
     digests = {path: files.sha256(path) for path in found if path.is_file()}
     embedded = embed_stream(tracer.extractor, track(decoded(found), "examining", len(found)))
-    failures = {str(found[i]): reason_of(found[i], reason) for i, reason in embedded.failures.items()}
+    failures = {
+        str(found[i]): Unread(reason_of(found[i], reason), digests.get(found[i], ""))
+        for i, reason in embedded.failures.items()
+    }
     places = sorted(embedded.vectors)
     if not places:
-        path, reason = next(iter(failures.items()), ("", "no clips were given"))
-        raise EmbeddingsError(f"none of {len(found)} clips can be examined; {path}: {reason}")
+        path, unread = next(iter(failures.items()), ("", Unread("no clips were given", "")))
+        raise EmbeddingsError(f"none of {len(found)} clips can be examined; {path}: {unread.reason}")
     vectors = np.stack([embedded.vectors[i] for i in places])
     traces = tracer.answer_many(vectors, [str(found[i]) for i in places], [embedded.states[i] for i in places])
     clips = tuple(_clip(tracer, found[i], digests[found[i]], trace) for i, trace in zip(places, traces, strict=True))

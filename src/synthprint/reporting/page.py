@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 from synthprint.calibration.calibration import Calibration, Evidence
 from synthprint.calibration.verbal import EDGES, SCALE, verbal
+from synthprint.conditions import Limits
 from synthprint.linting.findings import counted
 from synthprint.reporting import pictures
 from synthprint.reporting.case import MOST_PAIRED, WORTH_A_TIMELINE_S, Case, Clip, Method, Pairs
-from synthprint.tracing.gallery_files import printable
+from synthprint.reporting.elements import figure, listed, table, told
 from synthprint.tracing.traces import HUMAN, Trace
-
-
-def told(text: str) -> str:
-    """A stranger's text as HTML: escaped, and with a mark in place of what would change how other text is shown."""
-    return html.escape(printable(text))
 
 
 def report_page(case: Case) -> str:
@@ -37,7 +32,7 @@ def report_page(case: Case) -> str:
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{told(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{told(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -57,7 +52,7 @@ def _head(case: Case, title: str) -> Iterator[str]:
     asked = case.asked
     yield f"<header><h1>{told(title)}</h1>"
     rows = [("Examined by", asked.analyst), ("Date", asked.date)]
-    yield _list((name, told(text)) for name, text in rows if text)
+    yield listed((name, told(text)) for name, text in rows if text)
     question = asked.question or "Which speech-synthesis system made each of these clips, or is it none that is known?"
     yield f"<h2>The question</h2><p>{told(question)}</p></header>"
 
@@ -69,12 +64,14 @@ def _answers(case: Case) -> Iterator[str]:
         if clip.timeline and clip.timeline.changes:
             times = ", ".join(f"{change.time_s:.1f} s" for change in clip.timeline.changes)
             yield f' <span class="warning">Within the clip the source seems to change, at {times}.</span>'
-        if clip.trace.outside:
+        if clip.trace.outside and case.method.limits:
             yield ' <span class="warning">The clip is outside what the method was validated for; see below.</span>'
+        elif clip.trace.warnings:
+            yield ' <span class="warning">There are limits to this answer; see below.</span>'
         yield "</li>"
     yield "</ol>"
-    for path, reason in case.failures.items():
-        yield f'<p class="warning"><strong>{told(path)}</strong> could not be examined: {told(reason)}</p>'
+    for path, unread in case.failures.items():
+        yield f'<p class="warning"><strong>{told(path)}</strong> could not be examined: {told(unread.reason)}</p>'
 
 
 def plain(trace: Trace, method: Method) -> str:
@@ -105,7 +102,20 @@ def _material(case: Case) -> Iterator[str]:
             rows.append(("Format", told(coding)))
         if state:
             rows.append(("Condition", _condition(clip.trace)))
-        yield f"<h3>Clip {number}</h3>" + _list(rows)
+        if first := _same_bytes(case, number):
+            rows.append(("Note", f"byte for byte the same file as clip {first}"))
+        yield f"<h3>Clip {number}</h3>" + listed(rows)
+    for path, unread in case.failures.items():
+        digest = unread.sha256 or '<span class="soft">none: there is no such file</span>'
+        yield "<h3>Not examined</h3>" + listed(
+            [("File", told(path)), ("SHA-256", f'<span class="digest">{digest}</span>'), ("Why", told(unread.reason))]
+        )
+
+
+def _same_bytes(case: Case, number: int) -> int | None:
+    """The number of the first clip with the same bytes, where that is an earlier one."""
+    first = [clip.sha256 for clip in case.clips].index(case.clips[number - 1].sha256) + 1
+    return first if first < number else None
 
 
 def _condition(trace: Trace) -> str:
@@ -124,21 +134,21 @@ def _clip(case: Case, clip: Clip, number: int) -> Iterator[str]:
     yield f'<p class="verdict">{told(plain(trace, case.method))}</p>'
     if trace.statements:
         yield "<h3>How strong the evidence is</h3>"
-        yield "".join(f"<p>{told(text[0].upper() + text[1:])}.</p>" for text in trace.statements)
-    if trace.outside or trace.warnings:
+        yield "".join(f"<p>The likeness found is {told(text)}.</p>" for text in trace.statements)
+    if trace.warnings:
         yield "<h3>What limits this answer</h3><ul>"
         yield "".join(f'<li class="warning">{told(text)}</li>' for text in dict.fromkeys(trace.warnings)) + "</ul>"
     yield "<h3>The most similar sources</h3>"
-    yield _figure(pictures.scores(trace), "Scores of the best sources; a source is named from the threshold on.")
+    yield figure(pictures.scores(trace), "Scores of the best sources; a source is named from the threshold on.")
     yield _candidates(trace)
     if trace.components:
         rows = [
             (told(name), told(found.value) if found.value else '<span class="soft">not told</span>')
             for name, found in trace.components.items()
         ]
-        yield "<h3>What its maker shares with enrolled sources</h3>" + _list(rows)
+        yield "<h3>What its maker shares with enrolled sources</h3>" + listed(rows)
     yield "<h3>The most similar clips</h3>"
-    yield _table(
+    yield table(
         ("enrolled clip", "source", "cosine"),
         [(told(near.id), told(near.source), f"{near.score:.3f}") for near in trace.nearest],
         "References to listen to beside the clip.",
@@ -146,7 +156,7 @@ def _clip(case: Case, clip: Clip, number: int) -> Iterator[str]:
     if clip.timeline:
         yield "<h3>Over time</h3>"
         yield f"<p>{told(clip.timeline.summary())}</p>"
-        yield _figure(
+        yield figure(
             pictures.lanes(clip.timeline, clip.timeline.segments[0].trace.threshold),
             f"Scores of windows of {clip.timeline.tuning.window_s:g} s, a lane for each of the leading sources; "
             "dashed: the threshold, which was set on whole clips, and changes of source.",
@@ -164,12 +174,13 @@ def _candidates(trace: Trace) -> str:
     for candidate in trace.candidates:
         name = told(candidate.source) + "".join(f" <br>also {told(alias)}" for alias in candidate.aliases)
         words = verbal(candidate.lr.log10_lr, ("this source", "another one")) if candidate.lr else ""
-        rows.append((name, told(candidate.family or ""), f"{candidate.score:.3f}", _lr(candidate.lr), told(words)))
+        name += f' <br><span class="soft">{told(candidate.family)}</span>' if candidate.family else ""
+        rows.append((name, f"{candidate.score:.3f}", _lr(candidate.lr), told(words)))
     if trace.unknown_lr:
-        words = verbal(trace.unknown_lr.log10_lr, ("a source that is not enrolled", "one that is"))
-        rows.append(("<em>none of the enrolled</em>", "", "", _lr(trace.unknown_lr), told(words)))
+        words = verbal(trace.unknown_lr.log10_lr, ("a source that is not enrolled", "an enrolled one"))
+        rows.append(("<em>none of the enrolled</em>", "", _lr(trace.unknown_lr), told(words)))
     caption = "A source against “another source” in general; the last line: not enrolled, against enrolled."
-    return _table(("source", "family", "score", "log10 LR", "in words"), rows, caption)
+    return table(("source and family", "score", "log10 LR", "in words"), rows, caption)
 
 
 def _lr(evidence: Evidence | None) -> str:
@@ -194,10 +205,23 @@ def _pairs(case: Case) -> Iterator[str]:
         if pairs.calibration
         else "<p>The likeness of each pair, from -1 to 1. Nobody measured what it is worth as evidence.</p>"
     )
-    rows = [(str(i), *(_pair(pairs, i - 1, j - 1) for j in numbers)) for i in numbers]
-    yield _table(("clip", *map(str, numbers)), rows, css="pairs")
+    same = {i: _same_bytes(case, i) or i for i in numbers}
+    rows = [(str(i), *("same" if i != j and same[i] == same[j] else _pair(pairs, i - 1, j - 1) for j in numbers))
+            for i in numbers]  # fmt: skip
+    yield table(
+        ("clip", *map(str, numbers)),
+        rows,
+        "“same”: the same file twice." if len(set(same.values())) < len(same) else "",
+        "pairs",
+    )
+    if doubtful := [str(i) for i, clip in enumerate(case.clips, 1) if _is_doubtful(clip)]:
+        yield f'<p class="warning">Pairs with clip {", ".join(doubtful)} are less sure, for the reasons told there.</p>'
     if pairs.calibration:
         yield f"<p>{told(_validated(pairs.calibration))}</p>"
+
+
+def _is_doubtful(clip: Clip) -> bool:
+    return bool(clip.trace.outside or (clip.timeline and clip.timeline.changes))
 
 
 def _pair(pairs: Pairs, i: int, j: int) -> str:
@@ -205,7 +229,7 @@ def _pair(pairs: Pairs, i: int, j: int) -> str:
         return ""
     if pairs.calibration is None:
         return f"{pairs.cosines[i, j]:.2f}"
-    return _lr(pairs.calibration.evidence(float(pairs.cosines[i, j])))
+    return _lr(pairs.calibration.evidence(float(pairs.cosines[i, j]))).replace(" ", "")
 
 
 def _reliability(method: Method) -> Iterator[str]:
@@ -213,11 +237,12 @@ def _reliability(method: Method) -> Iterator[str]:
     rule = method.rule
     if rule:
         yield (
-            "<p>The rule by which a source is named was set on development clips, none of which is itself enrolled "
-            f"({told(rule.operating_point)}). On these it did:</p>"
+            f"<p>A source is named from a score of {rule.threshold:.3f} on, and those within {rule.margin:.3f} of the "
+            f"best are not told apart ({told(rule.operating_point)}, with {rule.enrolled} sources enrolled). Of clips "
+            "that were never compared with themselves this is what happens, as a mean over sources:</p>"
         )
         known, unknown = rule.known, rule.unknown
-        yield _table(
+        yield table(
             ("of", "what happens", "share"),
             [
                 (f"{known.clips} clips of {known.sources} enrolled sources ({told(known.data)})",
@@ -233,7 +258,7 @@ def _reliability(method: Method) -> Iterator[str]:
     fitted = [*method.calibrations.by_clips.items()]
     if fitted:
         yield "<p>Likelihood ratios, by how many clips of a source are enrolled, tested on sources held out:</p>"
-        yield _table(
+        yield table(
             ("enrolled", "clips of sources", "Cllr", "EER", "least log10 LR", "most log10 LR"),
             [
                 (counted(n, "clip"), f"{one.population.clips} of {one.population.sources}", f"{one.quality.cllr:.2f}",
@@ -245,18 +270,29 @@ def _reliability(method: Method) -> Iterator[str]:
     if method.calibrations.known:
         yield f"<p>For “not enrolled”: {told(_validated(method.calibrations.known))}</p>"
     if method.limits:
-        limits = [(name.replace("_", " "), str(value)) for name, value in method.limits.to_dict().items()]
-        yield "<p>Clips that the method was validated for:</p>"
-        yield _list((told(name), told(text)) for name, text in limits if name != "basis")
+        yield "<p>Clips that the method was validated for:</p>" + listed(_limits(method.limits))
         yield f'<p class="soft">{told(method.limits.basis)}</p>'
     else:
         yield '<p class="warning">It was not measured for which clips this extractor can be used.</p>'
 
 
+def _limits(limits: Limits) -> Iterator[tuple[str, str]]:
+    for name, value in limits.to_dict().items():
+        bound, _, rest = name.partition("_")
+        what, _, unit = rest.rpartition("_")
+        if unit == "share":
+            yield f"{told(what)} share", f"at most {100 * value:.3g} %"
+        elif bound in ("min", "max"):
+            at = "least" if bound == "min" else "most"
+            yield told(what), f"at {at} {value:g} {told({'hz': 'Hz', 'db': 'dB'}.get(unit, unit))}"
+    yield "music", "yes" if limits.music else "no"
+
+
 def _validated(calibration: Calibration) -> str:
     return (
-        f"Fitted and tested on {calibration.validation}. LRs beyond {calibration.lower:.2f} and "
-        f"{calibration.upper:.2f} (log10) are not claimed: so many sources do not support more."
+        f"Fitted and tested on {calibration.validation}, EER {calibration.quality.eer:.1%}. LRs beyond "
+        f"{calibration.lower:.2f} and {calibration.upper:.2f} (log10) are not claimed: so many sources do not support "
+        "more."
     )
 
 
@@ -275,9 +311,12 @@ def _reading() -> Iterator[str]:
         "<ul><li>Only enrolled sources can be named. A system that nobody enrolled, or a new version of one that is, "
         "may resemble an enrolled one, and be named for it.</li>"
         "<li>Where several sources have the same LR, the clip does not tell them apart.</li>"
+        "<li>An LR is that of one source, as if it alone had been in question. Of many sources the most similar one is "
+        "similar by chance more easily than one chosen beforehand: its LR is no LR of “the best of all”, and can speak "
+        "for a source although none is similar enough to be named.</li>"
         "<li>“Human speech” is an enrolled source like another. It is no finding that a recording is genuine.</li></ul>"
     )
-    yield _table(("LR, or its inverse", "support"), rows, "The words used, after the ENFSI guideline of 2015.")
+    yield table(("LR, or its inverse", "support"), rows, "The words used, after the ENFSI guideline of 2015.")
 
 
 def _method(method: Method) -> Iterator[str]:
@@ -288,7 +327,7 @@ def _method(method: Method) -> Iterator[str]:
         "is known (the gallery). The comparison gives a score for each enrolled source; what a score is worth was "
         "measured on other clips, as told above.</p>"
     )
-    yield _list([
+    yield listed([
         ("Software", f"synthprint {told(method.version)}"),
         ("Extractor", f'<span class="digest">{told(method.extractor)}</span>'),
         ("Gallery", f'<span class="digest">{told(method.gallery)}</span>, {counted(method.clips, "clip")} of '
@@ -297,37 +336,3 @@ def _method(method: Method) -> Iterator[str]:
     ])  # fmt: skip
     yield "<p>The same files, software, extractor and gallery give the same report:</p>"
     yield f"<pre>{told(method.command)}</pre>"
-
-
-def _list(rows: Iterable[tuple[str, str]]) -> str:
-    items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows)
-    return f"<dl>{items}</dl>" if items else ""
-
-
-def _figure(picture: str, caption: str) -> str:
-    return f'<figure><div class="scroll">{picture}</div><figcaption>{told(caption)}</figcaption></figure>'
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", css: str = "") -> str:
-    """Cells are HTML, the first of a row heads it; a column of numbers is set to the right."""
-    body = [list(row) for row in rows]
-    numeric = [all(_is_number(row[i]) for row in body) for i in range(len(header))]
-
-    def cell(text: str, number: bool, scope: str = "") -> str:
-        tag = f'th scope="{scope}"' if scope else "td"
-        return f"<{tag}{' class=n' if number else ''}>{text}</{tag[:2]}>"
-
-    head = "".join(cell(told(name), number, "col") for name, number in zip(header, numeric, strict=True))
-    lines = "".join(
-        "<tr>" + "".join(cell(text, numeric[i], "" if i else "row") for i, text in enumerate(row)) + "</tr>"
-        for row in body
-    )
-    heading = f"<caption>{told(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll"><table class="{css}">{heading}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
-    )
-
-
-def _is_number(cell: str) -> bool:
-    return not cell or cell.strip("≤≥ -").replace(".", "").replace("%", "").replace(",", "").isdigit()

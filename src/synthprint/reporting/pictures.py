@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from html import escape as _escape
+import unicodedata
 
 import numpy as np
 
-from synthprint.tracing.gallery_files import printable
+from synthprint.reporting.elements import told
 from synthprint.tracing.timeline import Timeline
 from synthprint.tracing.traces import Trace
 
 WIDTH = 640
 BAR, GAP, NAMES = 16, 8, 220
+NARROW, WIDE = 7.6, 12.0  # of a letter, with some room to spare
 LANE, FOOT = 34, 26
-
-
-def escape(text: str) -> str:
-    """A stranger's text as it may stand in a picture."""
-    return _escape(printable(text))
 
 
 def short(name: str, most: int = 32) -> str:
@@ -25,28 +21,37 @@ def short(name: str, most: int = 32) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
 
 
+def _name(text: str, y: float) -> str:
+    """A name at the left of a bar or lane, squeezed where it might be wider than its room, whatever the font."""
+    text = short(text)
+    width = sum(WIDE if unicodedata.east_asian_width(c) in "WF" or c in "MW@mw%" else NARROW for c in text)
+    fitted = f' textLength="{NAMES - 12}" lengthAdjust="spacingAndGlyphs"' if width > NAMES - 12 else ""
+    return f'<text x="{NAMES - 8}" y="{y}" text-anchor="end"{fitted}>{told(text)}</text>'
+
+
 def scores(trace: Trace) -> str:
     """The candidates' scores as bars, and the threshold as a line. Scores lie between 0 and 1; below counts as 0."""
     room = WIDTH - NAMES - 60
     height = len(trace.candidates) * (BAR + GAP) + FOOT
-    parts = []
+    parts, labels = [], []  # labels last: the line does not cross them
     for row, candidate in enumerate(trace.candidates):
         y = row * (BAR + GAP)
         length = room * float(np.clip(candidate.score, 0.0, 1.0))
         shade = "below" if trace.threshold is None or candidate.score < trace.threshold else "reached"
         parts.append(
-            f'<text x="{NAMES - 8}" y="{y + BAR - 4}" text-anchor="end">{escape(short(candidate.source))}</text>'
-            f'<rect class="{shade}" x="{NAMES}" y="{y}" width="{length:.1f}" height="{BAR}"/>'
-            f'<text x="{NAMES + length + 6:.1f}" y="{y + BAR - 4}">{candidate.score:.2f}</text>'
+            _name(candidate.source, y + BAR - 4)
+            + f'<rect class="{shade}" x="{NAMES}" y="{y}" width="{length:.1f}" height="{BAR}"/>'
         )
+        labels.append(f'<text x="{NAMES + length + 6:.1f}" y="{y + BAR - 4}">{candidate.score:.2f}</text>')
     if trace.threshold is not None:
         x = NAMES + room * float(np.clip(trace.threshold, 0.0, 1.0))
         parts.append(
             f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="-2" y2="{height - FOOT + 4}"/>'
             f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">threshold {trace.threshold:.2f}</text>'
         )
-    told = ", ".join(f"{candidate.source} {candidate.score:.2f}" for candidate in trace.candidates)
-    return _svg(height, f"Scores of the best sources: {told}", "".join(parts))
+    names = ", ".join(f"{candidate.source} {candidate.score:.2f}" for candidate in trace.candidates)
+    limit = "" if trace.threshold is None else f"; the threshold is {trace.threshold:.2f}"
+    return _svg(height, f"Scores of the best sources: {names}{limit}", "".join(parts + labels))
 
 
 def lanes(timeline: Timeline, threshold: float | None) -> str:
@@ -60,7 +65,7 @@ def lanes(timeline: Timeline, threshold: float | None) -> str:
     parts = []
     for lane, name in enumerate(names):
         base = (lane + 1) * LANE - 4
-        parts.append(f'<text x="{NAMES - 8}" y="{base - 6}" text-anchor="end">{escape(short(name))}</text>')
+        parts.append(_name(name, base - 6))
         parts.append(f'<line class="base" x1="{NAMES}" x2="{NAMES + room}" y1="{base}" y2="{base}"/>')
         heights = (LANE - 8) * np.clip(timeline.scores[timeline.sources.index(name)], 0.0, 1.0)
         if threshold is not None:
@@ -83,4 +88,4 @@ def lanes(timeline: Timeline, threshold: float | None) -> str:
 
 
 def _svg(height: float, title: str, content: str) -> str:
-    return f'<svg viewBox="0 -4 {WIDTH} {height + 4}" role="img" aria-label="{escape(title)}">{content}</svg>'
+    return f'<svg viewBox="0 -4 {WIDTH} {height + 4}" role="img" aria-label="{told(title)}">{content}</svg>'

@@ -29,7 +29,7 @@ from synthprint.tracing.identification import Identified, identified
 from synthprint.types import Embeddings, Manifest
 from synthprint.vectors import cosines
 
-QUANTILES = (0.1, 0.5, 0.9)
+QUANTILES = (0.05, 0.1, 0.5, 0.9, 0.95)
 CONDITIONS = ("duration_s", "bandwidth_hz", "snr_db", "peak_db", "clipped_share", "silence_share", "hole_share")
 
 

@@ -1,0 +1,49 @@
+"""The parts of a page, as HTML: lists, tables, figures; and how a stranger's text gets into them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+from synthprint.tracing.gallery_files import printable
+
+
+def told(text: str) -> str:
+    """A stranger's text as HTML: escaped, and with a mark in place of what would change how other text is shown."""
+    return html.escape(printable(text))
+
+
+def listed(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they are, as HTML; nothing where there are none."""
+    items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows)
+    return f"<dl>{items}</dl>" if items else ""
+
+
+def figure(picture: str, caption: str) -> str:
+    """A picture, which is HTML, and the text below it."""
+    return f'<figure><div class="scroll" tabindex="0">{picture}</div><figcaption>{told(caption)}</figcaption></figure>'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", css: str = "") -> str:
+    """Cells are HTML, the first of a row heads it; a column of numbers is set to the right."""
+    body = [list(row) for row in rows]
+    numeric = [all(_is_number(row[i]) for row in body) for i in range(len(header))]
+
+    def cell(text: str, number: bool, scope: str = "") -> str:
+        tag = f'th scope="{scope}"' if scope else "td"
+        return f"<{tag}{' class=n' if number else ''}>{text}</{tag[:2]}>"
+
+    head = "".join(cell(told(name), number, "col") for name, number in zip(header, numeric, strict=True))
+    lines = "".join(
+        "<tr>" + "".join(cell(text, numeric[i], "" if i else "row") for i, text in enumerate(row)) + "</tr>"
+        for row in body
+    )
+    heading = f"<caption>{told(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table class="{css}">{heading}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("", "same") or cell.strip("≤≥ -").replace(".", "").replace("%", "").replace(",", "").isdigit()
