@@ -16,6 +16,7 @@ from benchmarks.measuring import Figure, Topic, cores, paired
 from benchmarks.streaming import CLIPS
 from synthprint import audio
 from synthprint.checkpoint import Checkpoint
+from synthprint.conditions import conditions
 from synthprint.extraction import embed_wave
 from synthprint.tracing.shipped import model_folder
 from synthprint.tracing.tracer import Tracer
@@ -59,11 +60,12 @@ def warm(clip: Path, repeats: int) -> list[Figure]:
                "x the time as it is done", traced.spread),
     ]  # fmt: skip
     wave = audio.load(clip)
-    vector = embed_wave(tracer.extractor, wave)[0]
+    vector, state = embed_wave(tracer.extractor, wave)[0], conditions(wave)
     parts = {
         "decoding": lambda: audio.load(clip),
         "embedding": lambda: embed_wave(tracer.extractor, wave),
-        "answering": lambda: tracer.answer(vector, str(clip), CLIP_S),
+        "measuring its state": lambda: conditions(wave),
+        "answering": lambda: tracer.answer(vector, str(clip), state),
     }
     for name, part in parts.items():
         found = paired(part, lambda: tracer.trace(clip), repeats)
