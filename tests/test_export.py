@@ -59,3 +59,10 @@ def test_parity_that_is_not_a_number_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(export, "measure_parity", lambda *_: float("nan"))
     with pytest.raises(CheckpointError):
         export.write_checkpoint(nn.Linear(2, 2), TINY_RECIPE, {}, tmp_path)
+
+
+def test_a_graph_holds_no_path_of_the_machine_that_wrote_it(tiny_checkpoint: Checkpoint) -> None:
+    """The exporter would write a stack trace into every node."""
+    graph = tiny_checkpoint.graph.read_bytes()
+    assert b".py" not in graph
+    assert str(Path(__file__).parents[1]).encode() not in graph

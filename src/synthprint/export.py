@@ -91,6 +91,8 @@ def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
             if value.name == OUTPUT:  # an inner value of that name: an nn.Embedding's, for one
                 value.name = f"{OUTPUT}_within"
         graph.outputs[0].name = OUTPUT
+        for part in (program.model, graph, *graph, *(value for node in graph for value in node.outputs)):
+            part.metadata_props.clear()  # stack traces, with the paths of the machine that trained
         program.save(path, external_data=False)
 
 
