@@ -77,6 +77,10 @@ class Evidence:
     log10_lr: float
     at_bound: int
 
+    def __str__(self) -> str:
+        """The log10 LR, marked where it is the most, or the least, that is supported."""
+        return f"{('≤ ', '', '≥ ')[self.at_bound + 1]}{self.log10_lr:.2f}"
+
     def reversed(self) -> Evidence:
         """With the propositions changed over."""
         return Evidence(0.0 - self.log10_lr, -self.at_bound)

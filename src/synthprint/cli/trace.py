@@ -14,7 +14,7 @@ from synthprint.linting.findings import counted
 if TYPE_CHECKING:
     from synthprint.tracing.comparison import Comparison
     from synthprint.tracing.tracer import Tracer
-    from synthprint.tracing.traces import Candidate, Failure, Trace
+    from synthprint.tracing.traces import Failure, Trace
 
 Enrolled = Annotated[
     Path | None,
@@ -142,7 +142,7 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
     typer.echo(f"{shown(answer.path)}{duration}\n{answer.verdict()}")
     for sentence in filter(None, (answer.component_sentence(), *answer.statements)):
         typer.echo(f"  {sentence}")
-    rows = [(c.source, c.family or "", f"{c.score:.3f}", _log10_lr(c)) for c in answer.candidates]
+    rows = [(c.source, c.family or "", f"{c.score:.3f}", str(c.lr or "")) for c in answer.candidates]
     print_table(("enrolled source", "family", "score", "log10 LR"), rows, numbers=("score", "log10 LR"))
     if answer.nearest:
         clips = [(n.id, n.source, f"{n.score:.3f}") for n in answer.nearest]
@@ -151,13 +151,6 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
         typer.echo(f"An LR weighs the source against another source; calibrated on {answer.calibrated_on}.")
     print_notes(answer.warnings)
     return []
-
-
-def _log10_lr(candidate: Candidate) -> str:
-    """The LR, marked where it is the most, or the least, that is supported."""
-    if candidate.lr is None:
-        return ""
-    return f"{('≤ ', '', '≥ ')[candidate.lr.at_bound + 1]}{candidate.lr.log10_lr:.2f}"
 
 
 def shown(path: str) -> str:

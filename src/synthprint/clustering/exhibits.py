@@ -19,12 +19,12 @@ from synthprint.audio import decoded
 from synthprint.calibration.calibration import Evidence
 from synthprint.clustering.linkage import Merge, average_linkage, cut
 from synthprint.clustering.tuning import Tuning
-from synthprint.conditions import Conditions, Limits, outside
+from synthprint.conditions import Conditions, Limits
 from synthprint.errors import EmbeddingsError, GalleryError
 from synthprint.extractors import Extractor
 from synthprint.progress import track
 from synthprint.tracing.calibrations import ComparisonCalibrations
-from synthprint.tracing.comparison import short
+from synthprint.tracing.comparison import beyond_limits
 from synthprint.tracing.enrolment import clips_in, embed_stream, reason_of
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
@@ -180,8 +180,7 @@ def cluster(
 
 
 def _exhibit(path: Path, state: Conditions, extractor: Extractor, limits: Limits | None) -> Exhibit:
-    warnings = outside(state, limits) if limits else tuple(short(extractor, state.duration_s))
-    return Exhibit(str(path), files.sha256(path), state, warnings)
+    return Exhibit(str(path), files.sha256(path), state, beyond_limits(extractor, state, limits))
 
 
 def _grouped(

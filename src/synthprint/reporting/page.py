@@ -5,15 +5,14 @@ Names of files and sources, and what the analyst wrote, are strangers' text: all
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from synthprint.calibration.calibration import Calibration, Evidence
+from synthprint.calibration.calibration import Calibration
 from synthprint.calibration.verbal import EDGES, SCALE, verbal
 from synthprint.conditions import Limits
+from synthprint.figures.pages import digest
 from synthprint.linting.findings import counted
 from synthprint.reporting import pictures
 from synthprint.reporting.case import MOST_PAIRED, WORTH_A_TIMELINE_S, Case, Clip, Method, Pairs
@@ -24,10 +23,9 @@ from synthprint.tracing.traces import HUMAN, Trace
 def report_page(case: Case) -> str:
     """The page."""
     style = resources.files("synthprint.reporting").joinpath("report.css").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     title = case.asked.case or "The source of " + counted(len(case.clips), "clip")
     body = "\n".join(_sections(case, title))
-    policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'"
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -175,18 +173,12 @@ def _candidates(trace: Trace) -> str:
         name = told(candidate.source) + "".join(f" <br>also {told(alias)}" for alias in candidate.aliases)
         words = verbal(candidate.lr.log10_lr, ("this source", "another one")) if candidate.lr else ""
         name += f' <br><span class="soft">{told(candidate.family)}</span>' if candidate.family else ""
-        rows.append((name, f"{candidate.score:.3f}", _lr(candidate.lr), told(words)))
+        rows.append((name, f"{candidate.score:.3f}", str(candidate.lr or ""), told(words)))
     if trace.unknown_lr:
         words = verbal(trace.unknown_lr.log10_lr, ("a source that is not enrolled", "an enrolled one"))
-        rows.append(("<em>none of the enrolled</em>", "", _lr(trace.unknown_lr), told(words)))
+        rows.append(("<em>none of the enrolled</em>", "", str(trace.unknown_lr), told(words)))
     caption = "A source against “another source” in general; the last line: not enrolled, against enrolled."
     return table(("source and family", "score", "log10 LR", "in words"), rows, caption)
-
-
-def _lr(evidence: Evidence | None) -> str:
-    if evidence is None:
-        return ""
-    return f"{('≤ ', '', '≥ ')[evidence.at_bound + 1]}{evidence.log10_lr:.2f}"
 
 
 def _pairs(case: Case) -> Iterator[str]:
@@ -229,7 +221,7 @@ def _pair(pairs: Pairs, i: int, j: int) -> str:
         return ""
     if pairs.calibration is None:
         return f"{pairs.cosines[i, j]:.2f}"
-    return _lr(pairs.calibration.evidence(float(pairs.cosines[i, j]))).replace(" ", "")
+    return str(pairs.calibration.evidence(float(pairs.cosines[i, j]))).replace(" ", "")
 
 
 def _reliability(method: Method) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import files, metrics
+from synthprint import metrics
 from synthprint.calibration.left_out import scores_without_own
 from synthprint.conditions import Conditions, Limits, beyond
 from synthprint.degradations import Level
@@ -86,9 +86,8 @@ class Identification:
         self._gallery, self._backend = gallery, backend_of(gallery, backend)
         self._scorer = self._backend.enrol(gallery.vectors, gallery.owners)
         paths = {u.id: clips.audio_path(u) for u in clips}
-        digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
-        enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
-        self._outside = {key for key, digest in digests.items() if digest not in enrolled}
+        enrolled = gallery.enrolled_among(paths)
+        self._outside = {key for key, path in paths.items() if path.is_file() and key not in enrolled}
 
     def rates(self, embeddings: Embeddings, source_of: Mapping[str, str]) -> dict[str, Any]:
         """False rejection, false acceptance and accuracy."""

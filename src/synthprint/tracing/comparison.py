@@ -13,7 +13,7 @@ from synthprint import audio
 from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Calibration, Evidence
 from synthprint.calibration.verbal import strength
-from synthprint.conditions import Limits, conditions, outside
+from synthprint.conditions import Conditions, Limits, conditions, outside
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor
@@ -121,13 +121,17 @@ def _embedded(
             failures[str(path)] = reason_of(path, error.reason)
             continue
         used.append(str(path))
-        found = outside(conditions(wave), limits) if limits else short(extractor, len(wave) / SAMPLE_RATE)
-        warnings += [f"{path}: {warning}" for warning in found]
+        warnings += [f"{path}: {warning}" for warning in beyond_limits(extractor, conditions(wave), limits)]
     if not used:
         raise EmbeddingsError(
             f"none of {len(paths)} clips is usable; {next(iter(failures.items()), 'none were given')}"
         )
     return _Set(tuple(used), unit(np.stack(vectors)).mean(axis=0, dtype=np.float64))
+
+
+def beyond_limits(extractor: Extractor, state: Conditions, limits: Limits | None) -> tuple[str, ...]:
+    """Which limits of what was validated a clip is beyond, in words; without limits, whether it is short."""
+    return outside(state, limits) if limits else tuple(short(extractor, state.duration_s))
 
 
 def short(extractor: Extractor, duration_s: float | None) -> Iterator[str]:

@@ -165,6 +165,12 @@ class Gallery:
         at = self.clips.sources.index(source) if source in self.index.sources else -1
         return [self.clips[i] for i in np.flatnonzero(self.clips.owners == at).tolist()]
 
+    def enrolled_among(self, paths: Mapping[str, Path]) -> set[str]:
+        """Of files by id, those that are enrolled, by their content; what is no file is not."""
+        digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
+        enrolled = {self.clips[i].sha256 for i in self.clips.of_files(set(digests.values()))}
+        return {key for key, digest in digests.items() if digest in enrolled}
+
     def identity(self, source: str) -> str:
         """The name under which a source answers: of an alias, the one it stands for."""
         return self.index.aliases.get(source, source)

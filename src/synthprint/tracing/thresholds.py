@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from synthprint import files, shelves
+from synthprint import shelves
 from synthprint.calibration.fitting import fit
 from synthprint.errors import CalibrationError, GalleryError
 from synthprint.extraction import embed_manifest
@@ -110,10 +110,8 @@ def development_of(extractor: Extractor, gallery: Gallery, manifest: Manifest) -
         EmbeddingsError: none of them is usable.
     """
     gallery.check_extractor(extractor.digest)
-    paths = {u.id: manifest.audio_path(u) for u in manifest}
-    digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
-    enrolled = {gallery.clips[i].sha256 for i in gallery.clips.of_files(set(digests.values()))}
-    left = manifest.filter(lambda u: digests.get(u.id) not in enrolled)
+    enrolled = gallery.enrolled_among({u.id: manifest.audio_path(u) for u in manifest})
+    left = manifest.filter(lambda u: u.id not in enrolled)
     embeddings, failures = embed_manifest(extractor, left)
     source_by_id = {u.id: u.source for u in left}
     data = printable(manifest.name.removeprefix(f"{manifest.root}/"))  # a folder of this machine says nothing elsewhere

@@ -12,14 +12,14 @@ import numpy as np
 from synthprint import audio, shelves
 from synthprint.audio import decoded
 from synthprint.closest_clips import ClosestClips
-from synthprint.conditions import Conditions, Limits, conditions, outside
+from synthprint.conditions import Conditions, Limits, conditions
 from synthprint.errors import AudioError, GalleryError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor, load_extractor
 from synthprint.shelves import SourceScorer
 from synthprint.tracing import openset
 from synthprint.tracing.calibrations import ComparisonCalibrations
-from synthprint.tracing.comparison import Comparison, compare, short
+from synthprint.tracing.comparison import Comparison, beyond_limits, compare
 from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
 from synthprint.tracing.gallery import Enrolled, Gallery
 from synthprint.tracing.gallery_files import Clip, Source
@@ -183,7 +183,7 @@ class Tracer:
         order = np.argsort(-scores, kind="stable")[: max(self.top, close, 1)]
         ranked = [reader.candidate(i, float(scores[i])) for i in order.tolist()]
         clips = [(self.gallery.clips[i], float(cosine)) for i, cosine in zip(nearest, similar, strict=True)]
-        beyond = self._beyond(state)
+        beyond = beyond_limits(self.extractor, state, self.limits) if state else ()
         return Trace(
             path=path,
             source=None if unknown else ranked[0].source,
@@ -204,12 +204,6 @@ class Tracer:
             conditions=state,
             outside=beyond,
         )
-
-    def _beyond(self, state: Conditions | None) -> tuple[str, ...]:
-        """Which limits of what was validated a clip is beyond; without limits, whether it is short."""
-        if state is None:
-            return ()
-        return outside(state, self.limits) if self.limits else tuple(short(self.extractor, state.duration_s))
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """The score of every enrolled source, in the order of `gallery.names`: embeddings [T, D] -> [S, T].
