@@ -119,9 +119,17 @@ def cross_fitted(
 
 
 def _folds(trials: SourceTrials, n_folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(trials with a source in the fold [K] bool, trials with both in it [K] bool), for each fold.
+    """(trials with a source in the fold [K] bool, trials with both in it [K] bool), for each fold."""
+    fold = fold_of_sources(trials, n_folds)
+    first, second = fold[trials.first], fold[trials.second]
+    for number in range(n_folds):
+        yield (first == number) | (second == number), (first == number) & (second == number)
 
-    Sources are dealt by their number of target trials, so that the folds are alike and nothing is drawn.
+
+def fold_of_sources(trials: SourceTrials, n_folds: int) -> np.ndarray:
+    """The fold of each source; -1 of one that takes no part.
+
+    They are dealt by their number of target trials, so that the folds are alike and nothing is drawn.
     """
     n_sources = len(trials.sources)
     targets = np.bincount(trials.first[trials.target], minlength=n_sources)
@@ -129,9 +137,7 @@ def _folds(trials: SourceTrials, n_folds: int) -> Iterator[tuple[np.ndarray, np.
     order = here[np.argsort(-targets[here], kind="stable")]
     fold = np.full(n_sources, -1)
     fold[order] = np.arange(len(order)) % n_folds
-    first, second = fold[trials.first], fold[trials.second]
-    for number in range(n_folds):
-        yield (first == number) | (second == number), (first == number) & (second == number)
+    return fold
 
 
 def _bounded(trials: SourceTrials, method: str, weighting: str) -> tuple[Map, float, float]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthprint.calibration.calibration import Quality
-from synthprint.calibration.fitting import FOLDS, CrossFitted, fit
+from synthprint.calibration.fitting import FOLDS, CrossFitted, fit, fold_of_sources
 from synthprint.calibration.trials import SourceTrials, clip_pairs
 
 WEIGHTING = "sources"
@@ -31,11 +31,8 @@ class Folds:
 
     def __init__(self, vectors: np.ndarray, sources: Sequence[str]) -> None:
         trials = clip_pairs(vectors, sources)
-        targets = np.bincount(trials.first[trials.target], minlength=len(trials.sources))
         n_folds = max(1, min(FOLDS, len(trials.sources) // 2))
-        self._sources = trials.sources
-        self._fold = np.empty(len(targets), np.int64)
-        self._fold[np.argsort(-targets, kind="stable")] = np.arange(len(targets)) % n_folds
+        self._sources, self._fold = trials.sources, fold_of_sources(trials, n_folds)
         first, second = self._fold[trials.first], self._fold[trials.second]
         self._calibrations = [
             fit(trials[(first != held) & (second != held)], weighting=WEIGHTING) for held in range(n_folds)
@@ -56,7 +53,8 @@ class Folds:
         """
         at = {name: i for i, name in enumerate(self._sources)}
         first, second = (np.array([at.get(name, -1) for name in side]) for side in (clean, degraded))
-        both = (first >= 0)[:, None] & (second >= 0) & (self._fold[first][:, None] == self._fold[second])
+        folds = [np.where(side >= 0, self._fold[side], -1) for side in (first, second)]
+        both = (folds[0] >= 0)[:, None] & (folds[0][:, None] == folds[1])
         rows, columns = np.nonzero(counted & both)
         first, second, scores = first[rows], second[columns], scores[rows, columns]
         trials = SourceTrials(scores, first == second, first, second, self._sources, "clean clip against degraded clip")
