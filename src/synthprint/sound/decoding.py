@@ -345,7 +345,8 @@ def _opening(path: Path, descriptor: int, part: Part | None) -> Callable[[], Any
         import soundfile
 
         try:
-            return soundfile.SoundFile(os.fsencode(path) if part is None else PartFile(descriptor, part))
+            with quiet.decoding():
+                return soundfile.SoundFile(os.fsencode(path) if part is None else PartFile(descriptor, part))
         except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw, which may hold anything
             return None
 
