@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fuzz.campaign import Plan, run
+from fuzz.campaign import Plan, run, scratch_folder
 from fuzz.door import Door, all_doors
 from fuzz.worker import FuzzerError, Worker
 
@@ -53,12 +53,12 @@ def main() -> int:
 
 def _replay(door: Door, file: Path, out: Path) -> int:
     """Open one case, and say what comes of it."""
-    worker = Worker(door, out / f"scratch-{os.getpid()}", 0)
-    case = file.read_bytes()
-    try:
-        fault = worker.open_alone(case).fault
-    finally:
-        worker.remove()
+    with scratch_folder(out) as scratch:
+        worker = Worker(door, scratch, 0)
+        try:
+            fault = worker.open_alone(file.read_bytes()).fault
+        finally:
+            worker.stop()
     _say(f"{door.name}: {fault or 'no fault'}")
     if fault and fault.trace:
         _say(fault.trace)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fuzz.door import Door
 from fuzz.faults import Fault
@@ -17,6 +18,7 @@ from fuzz.minimising import minimised
 from fuzz.worker import Answer, Worker, name_of
 
 TICK_S = 0.05
+IN_MEMORY = Path("/dev/shm")  # each case is a file, or two: on a disk they would take most of the time
 MINIMISING_S = 3.0  # for one fault
 MINIMISING_SHARE = 0.5  # of the time of the run, for all of them
 LEAST_MINIMISING_S = 10.0
@@ -115,15 +117,21 @@ class _Lane:
 
 def run(doors: Sequence[Door], plan: Plan) -> list[Catch]:
     """Open cases at the doors, say what was seen, keep the faulty cases in `plan.out`; returns the faults."""
-    scratch = plan.out / f"scratch-{os.getpid()}"
-    try:
+    with scratch_folder(plan.out) as scratch:
         plan.say(HEADER)
         tallies = _explore(doors, plan, scratch)
         cases, spent_s = sum(t.cases for t in tallies), sum(t.spent_s for t in tallies)
         plan.say(f"{'all':<28}{cases:>9,}{cases / max(spent_s, 1e-9):>10,.0f}")
         return _sift([catch for tally in tallies for catch in tally.catches.values()], plan, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """A folder for the files of workers, removed at the end: in memory where that can be, else in `out`."""
+    parent = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else out
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="fuzz-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _explore(doors: Sequence[Door], plan: Plan, scratch: Path) -> list[Tally]:

@@ -15,6 +15,7 @@ from typing import Any
 Mutator = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
 MOST_BYTES = 1 << 20  # of a case: what is to be met in it is not size
+LARGE = 30_000  # bytes; what a change has made larger is not changed again: that is slow, and its size is the point
 HERE = b"@HERE@"  # in a case, stands for the folder it is placed in: so that a case is the same wherever it runs
 
 
@@ -34,7 +35,7 @@ class Door:
         seeds: what `prepare` gave -> files to start from. The first is sound: to refuse it is a fault.
         mutators: one of them is chosen for each change; one that is listed twice is chosen twice as often.
         prepare: called once by a worker: lays what belongs to the case into the room, opens what is heavy.
-        names_folder: an error may name the folder of the case instead of its file.
+        names_folder: an error may name a folder that holds the case, or what belongs to it there, instead of its file.
         opens_others: it is asked to open the files that the case names, so that this is no fault.
         limit_s: a case may take so long.
         memory_mb: a case may take so much more memory than its worker has after `prepare`.
@@ -60,6 +61,8 @@ class Door:
         rng = random.Random(f"{seed}/{self.name}/{index}")
         data = rng.choice(seeds)
         for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
+            if len(data) > LARGE:
+                break
             data = rng.choice(self.mutators)(rng, data, seeds)[:MOST_BYTES]
         return data
 

@@ -52,16 +52,16 @@ def of_exception(error: BaseException) -> Fault:
 
 def of_message(error: Exception, names: Iterable[str]) -> Fault | None:
     """What is wrong with the message of an error of synthprint's, which must be one line with one of `names` in it."""
-    message = str(error)
-    place = place_of(error.__traceback__)
-    trouble = None
-    if len(message.splitlines()) != 1:
-        trouble = f"has {len(message.splitlines())} lines"
+    message, lines = str(error), len(str(error).splitlines())
+    if lines != 1:
+        kind, says = "error message of several lines", f"{lines} lines"
     elif len(message) > LONGEST_MESSAGE:
-        trouble = f"has {len(message):,} characters"
+        kind, says = "error message without end", f"{len(message):,} characters"
     elif not any(name in message for name in names):
-        trouble = "does not name the file"
-    return trouble and Fault(f"error message {trouble.split()[0]}", place, f"{trouble}: {message}", _trace(error)) or None
+        kind, says = "error message without the file's name", ""
+    else:
+        return None
+    return Fault(kind, place_of(error.__traceback__), ": ".join(filter(None, (says, message))), _trace(error))
 
 
 def of_result(result: object) -> Fault | None:

@@ -127,11 +127,6 @@ class Worker:
             self._pid = 0
             self.connection.close()
 
-    def remove(self) -> None:
-        """End the process and remove its folder."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def open_alone(self, case: int | bytes) -> Answer:
         """Open one case and wait for the answer; the process is started where it does not run.
 
@@ -215,7 +210,7 @@ class _Inside:
             os.dup2(self.noise, descriptor)
         canary = (Path(__file__).parents[1] / "tests" / "fuzz_seeds" / "pcm16.wav").read_bytes()
         self.watch = Watch(self.room, canary)
-        self.names = [door.file, str(self.case_file), *([str(self.case_file.parent)] if door.names_folder else [])]
+        self.names = [door.file, str(self.case_file), *([str(self.room)] if door.names_folder else [])]
         self.most_rss = _peak_rss() + (door.memory_mb << 20)
         self.children_rss = door.memory_mb << 20
         _limit(door.memory_mb << 20)

@@ -32,7 +32,7 @@ def json_spans(text: str) -> list[Span]:
         token, start, stop = match.group(), match.start(), match.end()
         if token == ":":
             if last is not None:
-                spans[last] = spans[last]._replace(kind="key")
+                spans[last] = Span(*spans[last][:2], "key")
                 keys[-1] = spans[last].start
             continue
         last = None
