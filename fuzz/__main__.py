@@ -5,12 +5,8 @@ Exit status: 0 without a fault, 1 with one, 2 where the fuzzer itself does not w
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # before numpy comes in: processes are forked, and threads do not survive that
-
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +21,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long, over all doors (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="which cases (default: 1)")
-    parser.add_argument("--door", action="append", default=[], help="only this one, or those that start with it and a dot")
+    parser.add_argument(
+        "--door", action="append", default=[], help="only this one, or those that start with it and a dot"
+    )
     parser.add_argument("--cases", type=int, help="of each door, at most")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument(
+        "--minimise", type=float, default=3.0, help="seconds that a faulty case is made smaller (default: 3)"
+    )
     parser.add_argument("--out", type=Path, default=Path("fuzz-out"), help="folder for faulty cases")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="open a case that was kept")
     parser.add_argument("--doors-from", type=Path, metavar="FILE", help="a Python file with DOORS, instead of ours")
@@ -43,7 +44,7 @@ def main() -> int:
             wanted = chosen.door[0] if chosen.door else chosen.replay.resolve().parent.name
             return _replay(_named(parser, doors, [wanted])[0], chosen.replay, out)
         doors = _named(parser, doors, chosen.door)
-        plan = Plan(chosen.seconds, chosen.seed, chosen.cases, max(1, chosen.workers), out, _say)
+        plan = Plan(chosen.seconds, chosen.seed, chosen.cases, max(1, chosen.workers), chosen.minimise, out, _say)
         _say(f"{len(doors)} doors, {plan.seconds:g} s, seed {plan.seed}, {plan.workers} workers")
         return 1 if run(doors, plan) else 0
     except FuzzerError as error:

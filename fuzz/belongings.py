@@ -9,10 +9,26 @@ from pathlib import Path
 
 import numpy as np
 
+from fuzz.mutators.tensors import file_of
 from synthprint.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
+from synthprint.files import sha256
 from synthprint.recipes import BackboneChoice, Crop, Recipe
 from synthprint.tracing.gallery import Gallery
+from synthprint.tracing.gallery_files import (
+    FORMAT,
+    INDEX,
+    READABLE,
+    SEGMENTS,
+    BackendSetting,
+    Clip,
+    Index,
+    Segment,
+    Source,
+)
+from synthprint.tracing.segments import segment_paths
+from synthprint.tracing.shipped import gallery_folder, model_folder
 from synthprint.tracing.tracer import Tracer
+from synthprint.types import Embeddings
 
 SEEDS = Path(__file__).resolve().parents[1] / "tests" / "fuzz_seeds"
 DIM, WINDOW_SAMPLES = 8, 1600  # of the sound graph among the seeds
@@ -29,8 +45,6 @@ def seeds(*names: str) -> list[bytes]:
 
 def checkpoint(folder: Path, graph: bytes | None = None) -> Checkpoint:
     """Lay a checkpoint into `folder`: a graph without weights of its own, and weights that nothing reads."""
-    from synthprint.files import sha256
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / GRAPH).write_bytes(seeds("sound.onnx")[0] if graph is None else graph)
     (folder / WEIGHTS).write_bytes(b"\2\0\0\0\0\0\0\0{}")
@@ -48,9 +62,6 @@ def config(folder: Path) -> bytes:
 
 def gallery(folder: Path, extractor: str) -> Gallery:
     """Lay a gallery into `folder`: a few sources, and the rules and calibrations of the shipped one."""
-    from synthprint.tracing.gallery_files import Clip, Source
-    from synthprint.types import Embeddings
-
     names = [source for source in SOURCES for _ in range(CLIPS_EACH)]
     ids = tuple(f"{number}.wav" for number in range(len(names)))
     vectors = np.random.default_rng(1).standard_normal((len(names), DIM)).astype(np.float32)
@@ -60,13 +71,31 @@ def gallery(folder: Path, extractor: str) -> Gallery:
     opened.enrol(Embeddings(ids, vectors, extractor), clips, families)
     opened.set_backends({"mahalanobis": _setting()}, default="mahalanobis")
     opened.declare_aliases(SOURCES[0], [SOURCES[1]])
+    (segment,) = (folder / SEGMENTS).glob("*.safetensors")
+    segment.write_bytes(in_order(segment.read_bytes()))
+    digested(folder)
     return Gallery.load(folder)
 
 
-def _setting() -> object:
-    from synthprint.tracing.gallery_files import Index
-    from synthprint.tracing.shipped import gallery_folder
+def digested(folder: Path, clips: Path | None = None) -> None:
+    """Have the index of a gallery name its segment as it is now; one of format 1 where `clips` holds the lines."""
+    index = folder / INDEX
+    tables = json.loads(index.read_text(encoding="utf-8"))
+    tables["format"] = READABLE[0] if clips else FORMAT
+    tables["segments"][0]["vectors_sha256"] = sha256(segment_paths(folder, Segment(1, 1, ""))[0])
+    tables["segments"][0]["clips_sha256"] = sha256(clips) if clips else ""
+    index.write_text(json.dumps(tables, indent=1), encoding="utf-8")
 
+
+def in_order(tensors: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: the same in each worker, whatever wrote it."""
+    size = int.from_bytes(tensors[:8], "little")
+    tables = json.loads(tensors[8 : 8 + size])
+    tables["__metadata__"] = dict(sorted(tables.get("__metadata__", {}).items()))
+    return file_of(tables, tensors[8 + size :])
+
+
+def _setting() -> BackendSetting:
     shipped = Index.read(gallery_folder()).backends["mahalanobis"]
     assert shipped.calibrations is not None
     few = {number: one for number, one in shipped.calibrations.by_clips.items() if str(number) in NUMBERS_FITTED}
@@ -75,8 +104,6 @@ def _setting() -> object:
 
 def measured(name: str, extractor: str) -> bytes:
     """A measured file of the shipped model, short, and as if it were of this extractor."""
-    from synthprint.tracing.shipped import model_folder
-
     tables = json.loads((model_folder() / name).read_text(encoding="utf-8"))
     if "tuning" in tables:
         tables = {"tuning": tables["tuning"] | {"extractor": extractor}}

@@ -19,8 +19,7 @@ from fuzz.worker import Answer, Worker, name_of
 
 TICK_S = 0.05
 IN_MEMORY = Path("/dev/shm")  # each case is a file, or two: on a disk they would take most of the time
-MINIMISING_S = 3.0  # for one fault
-MINIMISING_SHARE = 0.5  # of the time of the run, for all of them
+MINIMISING_SHARE = 0.5  # of the time of the run, for all faults
 LEAST_MINIMISING_S = 10.0
 FATAL = ("takes", "killed", "ends")  # faults with these first words leave a process that is of no more use
 DOUBTFUL = ("takes",)  # a machine that is busy can be the reason: only what happens again counts
@@ -66,6 +65,7 @@ class Plan:
         seed: which cases.
         cases: of each door, at most; None: as many as the time allows.
         workers: processes at a time.
+        minimise_s: how long a faulty case is made smaller.
         out: folder for faulty cases.
         say: where a line goes.
     """
@@ -74,6 +74,7 @@ class Plan:
     seed: int
     cases: int | None
     workers: int
+    minimise_s: float
     out: Path
     say: Callable[[str], None]
 
@@ -170,7 +171,7 @@ def _sift(catches: Sequence[Catch], plan: Plan, scratch: Path) -> list[Catch]:
     for catch in catches:
         worker = Worker(catch.door, scratch / "minimising", plan.seed)
         try:
-            until = min(end, time.monotonic() + MINIMISING_S)
+            until = min(end, time.monotonic() + plan.minimise_s)
             catch.case, catch.repeats = minimised(worker, catch.case, catch.fault, until)
         finally:
             worker.stop()
@@ -187,7 +188,8 @@ def keep(catch: Catch, plan: Plan) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     catch.file = folder / f"{kind}-{name_of(catch.case)}{Path(catch.door.file).suffix}"
     catch.file.write_bytes(catch.case)
-    again = f"python -m fuzz --replay {catch.file}"
+    near = catch.file.relative_to(Path.cwd()) if catch.file.is_relative_to(Path.cwd()) else catch.file
+    again = f"python -m fuzz --replay {near}"
     doubt = "" if catch.repeats else " (not again in a fresh process: it needs the cases before it)"
     lines = [f"{catch.door.name}: {catch.fault}{doubt}", f"  met {catch.times} times, {len(catch.case)} bytes: {again}"]
     text = "\n".join([*lines, "", catch.fault.trace])

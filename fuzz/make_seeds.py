@@ -29,9 +29,10 @@ ENCODED = {  # name -> options of ffmpeg
 PLAYLISTS = {
     "ffconcat.wav": "ffconcat version 1.0\nfile canary.wav\n",
     "hls.wav": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ncanary.wav\n#EXT-X-ENDLIST\n",
-    "dash.wav": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" profiles="urn:mpeg:dash:'
-    'profile:isoff-main:2011" mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav">'
-    '<Representation id="1" bandwidth="1"><BaseURL>canary.wav</BaseURL></Representation></AdaptationSet></Period></MPD>\n',
+    "dash.wav": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" profiles="'
+    'urn:mpeg:dash:profile:isoff-main:2011" mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav">'
+    '<Representation id="1" bandwidth="1"><BaseURL>canary.wav</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>\n",
     "sdp.wav": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
 }
 
@@ -79,7 +80,10 @@ def graphs() -> None:
     def graph(name: str, nodes: list[tuple[str, list[str], str, dict[str, object]]], *constants: object,
               source: str = "waveform", shape: tuple[object, ...] = ("batch", 1600), kind: int = TensorProto.FLOAT,
               out: tuple[object, ...] = ("batch", 8), domain: str = "") -> None:  # fmt: skip
-        made = [helper.make_node(op, ins, [to], domain=domain if op == "Custom" else "", **own) for op, ins, to, own in nodes]
+        made = [
+            helper.make_node(op, ins, [to], domain=domain if op == "Custom" else "", **own)
+            for op, ins, to, own in nodes
+        ]
         inputs = [helper.make_tensor_value_info(source, kind, shape)]
         outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, out)]
         model = helper.make_model(
@@ -100,13 +104,15 @@ def graphs() -> None:
     graph("other_window", [("Reshape", ["waveform", "rows"], "parts", {}), total],
           helper.make_tensor("rows", TensorProto.INT64, [3], [-1, 8, 100]), axes, shape=("batch", 800))  # fmt: skip
     graph("double", [("Cast", ["waveform"], "single", {"to": TensorProto.FLOAT}),
-                     ("Reshape", ["single", "rows"], "parts", {}), total], rows, axes, kind=TensorProto.DOUBLE)  # fmt: skip
+                     ("Reshape", ["single", "rows"], "parts", {}), total],
+          rows, axes, kind=TensorProto.DOUBLE)  # fmt: skip
     graph("custom", [parts, ("Custom", ["parts"], "embedding", {})], rows, domain="a.stranger")
     graph("not_a_number", [parts, ("ReduceL2", ["parts", "axes"], "sums", {"keepdims": 0}),
                            ("Sub", ["sums", "sums"], "zeros", {}), ("Div", ["zeros", "zeros"], "embedding", {})],
           rows, axes)  # fmt: skip
     graph("large", [parts, ("ReduceL2", ["parts", "axes"], "sums", {"keepdims": 0}),
-                    ("Expand", ["sums", "shape"], "wide", {}), ("ReduceMax", ["wide", "first"], "embedding", {"keepdims": 0})],
+                    ("Expand", ["sums", "shape"], "wide", {}),
+                    ("ReduceMax", ["wide", "first"], "embedding", {"keepdims": 0})],
           rows, axes, helper.make_tensor("shape", TensorProto.INT64, [3], [1 << 28, 1, 8]),
           helper.make_tensor("first", TensorProto.INT64, [1], [0]))  # fmt: skip
     outside = TensorProto(name="rows", data_type=TensorProto.INT64, dims=[3], data_location=TensorProto.EXTERNAL)

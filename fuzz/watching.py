@@ -32,9 +32,8 @@ class Watch:
     def __init__(self, room: Path, canary: bytes) -> None:
         self.notes: list[tuple[str, str]] = []  # (kind of fault, path)
         self._room = os.path.realpath(room)
-        self._readable = tuple(sorted({*READABLE, *map(str, sysconfig.get_paths().values()), sys.prefix, sys.base_prefix,
-                                       str(ROOT), *_package_folders()}))  # fmt: skip
-        self._canary = os.path.join(self._room, CANARY)
+        self._readable = _readable()
+        self._canary = f"{self._room}/{CANARY}"
         with open(self._canary, "wb") as file:
             file.write(canary)
         self._inotify = _inotify(self._canary)
@@ -75,7 +74,7 @@ class Watch:
 
     def _look(self, event: str, name: str, args: tuple[Any, ...]) -> None:
         path = os.path.realpath(name) if "\0" not in name else ""
-        if not path or path == self._canary and self._inotify is not None:
+        if not path or (path == self._canary and self._inotify is not None):
             return  # the kernel tells of it
         if _below(path, self._room) and path != self._canary:
             return
@@ -90,11 +89,13 @@ def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _package_folders() -> set[str]:
-    """Where imported packages lie that are installed elsewhere, synthprint first of all."""
+def _readable() -> tuple[str, ...]:
+    """Where Python and what it imports may read: its own files, packages wherever they are installed, this project."""
     import synthprint
 
-    return {os.path.dirname(os.path.realpath(synthprint.__file__)), *(p for p in sys.path if p.endswith("-packages"))}
+    python = (*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix)
+    packages = (str(Path(synthprint.__file__).resolve().parent), *(p for p in sys.path if p.endswith("-packages")))
+    return (*READABLE, *python, *packages, str(ROOT))
 
 
 def _inotify(path: str) -> int | None:

@@ -30,7 +30,7 @@ from fuzz.watching import Watch
 
 CASE, DUMP, NOISE, ROOM = "case", "dump.txt", "noise.txt", "room"  # in a worker's folder
 PREPARATION_S = 60.0
-LAST_WORDS_S = 0.5  # to say where it hangs, before it is killed
+LAST_WORDS_S = 0.2  # to say where it hangs, before it is killed
 ADDRESSES = 3  # times `Door.memory_mb`: what may be reserved, beyond what may be used
 MOST_FILE_BYTES = 256 << 20
 M_ARENA_MAX = -8  # see mallopt(3): threads shall not reserve 64 MB each
@@ -149,7 +149,7 @@ class Worker:
         self._since, self._limit_s = time.monotonic(), limit_s
 
     def _death(self) -> Fault:
-        pid, status = os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         self.connection.close()
         dump = self._dump()
@@ -227,7 +227,6 @@ class _Inside:
 
     def open(self, case: int | bytes) -> Answer:
         """Make the case where it is a number, lay it on the disk, open it, and judge what comes of it."""
-        number = case if isinstance(case, int) else None
         data = self.door.case(self.seeds, self.seed, case) if isinstance(case, int) else case
         self._lay(data)
         os.ftruncate(self.noise, 0)
@@ -236,7 +235,7 @@ class _Inside:
         fault, refused = self._enter()
         sys.stdout.flush()
         notes = self.watch.end()
-        if refused and number == 0 and fault is None:
+        if refused and data == self.seeds[0] and fault is None:
             fault = Fault("refuses a sound file", says=refused)
         return Answer(fault or self._trespass(notes) or self._memory() or self._noise(), bool(refused))
 
@@ -261,7 +260,9 @@ class _Inside:
         own, children = _peak_rss(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
         if own <= self.most_rss and children <= self.children_rss:
             return None
-        return Fault("takes too much memory", "", f"{max(own, children) >> 20} MB; {self.door.memory_mb} MB are allowed")
+        return Fault(
+            "takes too much memory", "", f"{max(own, children) >> 20} MB; {self.door.memory_mb} MB are allowed"
+        )
 
     def _noise(self) -> Fault | None:
         """Lines on stdout or stderr that do not say which file they are of."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +17,11 @@ from synthprint.tracing.tracer import Tracer
 
 DIGEST = "e" * 64
 FOLDER = belongings.GALLERY
-INDEX, SEGMENT, LINES = f"{FOLDER}/gallery.json", f"{FOLDER}/segments/00001.safetensors", f"{FOLDER}/segments/00001.jsonl"
+INDEX, SEGMENT, LINES = (
+    f"{FOLDER}/gallery.json",
+    f"{FOLDER}/segments/00001.safetensors",
+    f"{FOLDER}/segments/00001.jsonl",
+)
 
 
 def _gallery(room: Path) -> Path:
@@ -35,20 +37,9 @@ def _old_gallery(room: Path) -> Path:
     ]
     (room / LINES).write_text("\n".join(lines) + "\n", encoding="utf-8")
     opened.embeddings.save(room / SEGMENT)
-    _list_as(opened.folder, "synthprint-gallery-1", clips=room / LINES)
+    (room / SEGMENT).write_bytes(belongings.in_order((room / SEGMENT).read_bytes()))
+    belongings.digested(opened.folder, clips=room / LINES)
     return opened.folder
-
-
-def _list_as(folder: Path, form: str, clips: Path | None = None) -> None:
-    """Have the index name the segment as it is now."""
-    index = folder / "gallery.json"
-    tables: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-    vectors = (folder / "segments" / "00001.safetensors").read_bytes()
-    tables["format"] = form
-    tables["segments"][0]["vectors_sha256"] = hashlib.sha256(vectors).hexdigest()
-    if clips:
-        tables["segments"][0]["clips_sha256"] = hashlib.sha256(clips.read_bytes()).hexdigest()
-    index.write_text(json.dumps(tables), encoding="utf-8")
 
 
 def _ask(folder: Path, case: Path) -> object:
@@ -60,12 +51,12 @@ def _ask(folder: Path, case: Path) -> object:
 
 
 def _ask_segment(folder: Path, case: Path) -> object:
-    _list_as(folder, "synthprint-gallery-2")
+    belongings.digested(folder)
     return _ask(folder, case)
 
 
 def _ask_lines(folder: Path, case: Path) -> object:
-    _list_as(folder, "synthprint-gallery-1", clips=case)
+    belongings.digested(folder, clips=case)
     return _ask(folder, case)
 
 

@@ -23,7 +23,11 @@ def _calibrations(_: Path, case: Path) -> object:
     fitting = loaded.of(1, 2) if loaded else None
     if fitting is None:
         return None
-    return loaded, [(fitting.evidence(score), fitting.statement(score)) for score in (-1.0, 0.5, 1.0)], fitting.validation
+    return (
+        loaded,
+        [(fitting.evidence(score), fitting.statement(score)) for score in (-1.0, 0.5, 1.0)],
+        fitting.validation,
+    )
 
 
 def _limits(_: Path, case: Path) -> object:

@@ -31,7 +31,7 @@ def _embeddings_room(room: Path) -> list[bytes]:
     written = []
     for kept in (windows, None):
         Embeddings(("a/1.wav", "ä", "c"), vectors, "e" * 64, kept).save(room / EMBEDDINGS)
-        written.append((room / EMBEDDINGS).read_bytes())
+        written.append(belongings.in_order((room / EMBEDDINGS).read_bytes()))
     return written
 
 
@@ -71,7 +71,6 @@ def _pack(room: Path, case: Path) -> object:
     opened = pack(_packed(room), case.parent)
     waves = [opened.wave(place) for place in range(len(opened))]
     assert len(waves) == 2, "a clip is lost"
-    assert [len(wave) for wave in waves] == [3200, 3200], "a clip has another length"
     return waves, opened.lengths, opened.crop(0, 100, np.random.default_rng(1))
 
 
@@ -98,8 +97,10 @@ def _cache(room: Path, case: Path) -> object:
 
 
 DOORS = (
-    Door("embeddings", EMBEDDINGS, _embeddings, lambda written: written, (safetensors, safetensors, raw), _embeddings_room),
-    Door("pack.index", PACK, _pack, _pack_seeds, (structured(JSON), structured(JSON), raw), _pack_room, names_folder=True),
+    Door("embeddings", EMBEDDINGS, _embeddings, lambda written: written, (safetensors, safetensors, raw),
+         _embeddings_room),
+    Door("pack.index", PACK, _pack, _pack_seeds, (structured(JSON), structured(JSON), raw), _pack_room,
+         names_folder=True),
     Door("embedding_cache", CACHE, _cache, lambda room: [(room / CACHE).read_bytes()], (raw,), _cache_room,
          names_folder=True),
 )  # fmt: skip

@@ -20,7 +20,9 @@ JSONL_MANIFEST = b"""{"path": "a/1.wav", "source": "vits-1", "split": "train", "
 {"id": "x", "path": "a/2.wav", "model_name": "vits-1", "split": "dev", "note": null, "extra": [1, 2]}
 {"path": "b/1.wav", "source": "bark", "split": "test", "duration_s": "0.5", "language_seen": "false"}
 """
-SCORE_TABLE = b"enrolment,test,enrolment_source,test_source,target,score\na,b,v,v,1,0.9\na,c,v,w,0,-1.5e-1\nb,c,v,w,0,0.25\n"
+SCORE_TABLE = (
+    b"enrolment,test,enrolment_source,test_source,target,score\na,b,v,v,1,0.9\na,c,v,w,0,-1.5e-1\nb,c,v,w,0,0.25\n"
+)
 SCORE_MARKS = b"score,label\n0.9,target\n-0.5,nontarget\n0.1,1\n0.2,false\n"
 SCORE_LINES = b"1 a/1.wav a/2.wav 0.9\n0 a/1.wav b/1.wav -1.5e-1\n0 a/2.wav b/1.wav 0.25\n"
 TRIALS = b"1 a/1.wav a/2.wav\n0 a/1.wav b/1.wav\n0 a/2.wav b/1.wav\n"

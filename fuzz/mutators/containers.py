@@ -64,10 +64,10 @@ def with_checksums(data: bytes) -> bytes:
         if stop - start < 27:
             continue
         segments = data[start + 27 : start + 27 + data[start + 26]]
-        stop = min(stop, start + 27 + len(segments) + sum(segments))
+        end = min(stop, start + 27 + len(segments) + sum(segments))
         changed[start + 22 : start + 26] = bytes(4)
         checksum = 0
-        for byte in changed[start:stop]:
+        for byte in changed[start:end]:
             checksum = checksum << 8 & 0xFFFFFFFF ^ _OGG_TABLE[checksum >> 24 ^ byte]
         changed[start + 22 : start + 26] = checksum.to_bytes(4, "little")
     return bytes(changed)

@@ -15,7 +15,7 @@ _LINE = re.compile(r"[^\n]+")
 
 
 class Span(NamedTuple):
-    """A part of a text, `start` to `stop`, and what it is: "key", "value", or "entry" (a key with its value, a line)."""
+    """A part of a text, from `start` to `stop`: a "key", a "value", or an "entry" (a key with its value, a line)."""
 
     start: int
     stop: int

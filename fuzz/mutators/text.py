@@ -15,13 +15,13 @@ LONG_NUMBER = "9" * 5000
 NUMBERS = ("0", "-1", "-0.0", "1", "0.5", "1e-320", "1e308", "1e400", "-1e400", "3.7", "1_0", LONG_NUMBER,
            f"-{LONG_NUMBER}", f"0.{LONG_NUMBER}", f"{1 << 31}", f"{1 << 36}", f"{1 << 63}", f"{(1 << 63) - 1}",
            f"-{1 << 63}", f"{1 << 64}")  # fmt: skip
-WORDS = ("", " ", "a", "nan", "inf", "NaN", "Infinity", "true", "null", "None", "\0", "\x1b[31m", "\r", "a\rb", "x" * 70_000,
-         "../canary.wav", "canary.wav", "/dev/zero", "/etc/hostname", "..", "%s%n", "\xed\xa0\x80", "\xff\xfe",
+WORDS = ("", " ", "a", "nan", "inf", "NaN", "Infinity", "true", "null", "None", "\0", "\x1b[31m", "\r", "a\rb",
+         "x" * 70_000, "../canary.wav", "canary.wav", "/dev/zero", "/etc/hostname", "..", "%s%n", "\xed\xa0\x80", "\xff\xfe",
          "\xe2\x80\xa8", "\xf0\x9f\x98\x80", "\xd9\xa3", "os:system")  # fmt: skip
 JSON_WORDS = ('""', '"a"', '"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\n"', '"\\u2028"', '"\\u001b[31m"',
               f'"{"x" * 70_000}"', '"nan"', '"1"', '"canary.wav"', '"/dev/zero"', '"os:system"')  # fmt: skip
-JSON_VALUES = ("null", "true", "false", "NaN", "Infinity", "-Infinity", "[]", "{}", "[[]]", '{"a": 1}', '[1, "a"]', "[null]",
-               "[NaN, 1e400]", "nul", "", "{1: 2}", '{"a": 1, "a": 2}')  # fmt: skip
+JSON_VALUES = ("null", "true", "false", "NaN", "Infinity", "-Infinity", "[]", "{}", "[[]]", '{"a": 1}', '[1, "a"]',
+               "[null]", "[NaN, 1e400]", "nul", "", "{1: 2}", '{"a": 1, "a": 2}')  # fmt: skip
 TOML_VALUES = ("true", "nan", "inf", "-inf", "1979-05-27", "07:32:00", "[]", "{}", "{a = 1}", '[1, "a"]', '"a"', "'a'",
                '"\\ud800"', '"\\u0000"', '"""a\nb"""', "", "=", "{a = 1, a = 2}", "0x_1", "+99")  # fmt: skip
 DEPTHS = (10, 300, 1500, 100_000)
@@ -89,7 +89,9 @@ def _exchange(rng: random.Random, form: Form, text: str, spans: Sequence[Span]) 
 
 def _wrap(rng: random.Random, form: Form, text: str, spans: Sequence[Span]) -> str:
     start, stop, _ = _pick(rng, spans, "value")
-    left, right = rng.choice((("[", "]"), ('{"a": ', "}"), ('"', '"'), ("-", ""), ("", "0" * 30), ("", ".5"), (" ", " ")))
+    left, right = rng.choice(
+        (("[", "]"), ('{"a": ', "}"), ('"', '"'), ("-", ""), ("", "0" * 30), ("", ".5"), (" ", " "))
+    )
     return text[:start] + left + text[start:stop] + right + text[stop:]
 
 
@@ -139,7 +141,7 @@ def _whole(rng: random.Random, text: str) -> str:
     place = rng.randint(0, len(text))
     return rng.choice((
         "\xef\xbb\xbf" + text, "\xef\xbb\xbf" * 2 + text, text[:place] + "\0" + text[place:], text[:place],
-        text.replace("\n", "\r\n"), text.replace("\n", "\r"), text + text, "", "\n", "null", "[]", "{}", "1", "[" + text + "]",
-        text.encode(CODING).decode("utf-8", "replace").encode("utf-16").decode(CODING),
+        text.replace("\n", "\r\n"), text.replace("\n", "\r"), text + text, "", "\n", "null", "[]", "{}", "1",
+        "[" + text + "]", text.encode(CODING).decode("utf-8", "replace").encode("utf-16").decode(CODING),
         text[:place] + "\xff" + text[place:], "[" * 100_000, "{\"a\":" * 100_000,
     ))  # fmt: skip
