@@ -98,7 +98,7 @@ def in_order(tensors: bytes) -> bytes:
 def _setting() -> BackendSetting:
     shipped = Index.read(gallery_folder()).backends["mahalanobis"]
     assert shipped.calibrations is not None
-    few = {number: one for number, one in shipped.calibrations.by_clips.items() if str(number) in NUMBERS_FITTED}
+    few = {number: fitted for number, fitted in shipped.calibrations.by_clips.items() if str(number) in NUMBERS_FITTED}
     return replace(shipped, calibrations=replace(shipped.calibrations, by_clips=few))
 
 

@@ -30,9 +30,9 @@ PLAYLISTS = {
     "ffconcat.wav": "ffconcat version 1.0\nfile canary.wav\n",
     "hls.wav": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ncanary.wav\n#EXT-X-ENDLIST\n",
     "dash.wav": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" profiles="'
-    'urn:mpeg:dash:profile:isoff-main:2011" mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav">'
-    '<Representation id="1" bandwidth="1"><BaseURL>canary.wav</BaseURL></Representation>'
-    "</AdaptationSet></Period></MPD>\n",
+    'urn:mpeg:dash:profile:isoff-main:2011" mediaPresentationDuration="PT1S"><Period>'
+    '<AdaptationSet mimeType="audio/wav"><Representation id="1" bandwidth="1"><BaseURL>canary.wav</BaseURL>'
+    "</Representation></AdaptationSet></Period></MPD>\n",
     "sdp.wav": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
 }
 
@@ -80,14 +80,14 @@ def graphs() -> None:
     def graph(name: str, nodes: list[tuple[str, list[str], str, dict[str, object]]], *constants: object,
               source: str = "waveform", shape: tuple[object, ...] = ("batch", 1600), kind: int = TensorProto.FLOAT,
               out: tuple[object, ...] = ("batch", 8), domain: str = "") -> None:  # fmt: skip
-        made = [
+        operators = [
             helper.make_node(op, ins, [to], domain=domain if op == "Custom" else "", **own)
             for op, ins, to, own in nodes
         ]
         inputs = [helper.make_tensor_value_info(source, kind, shape)]
         outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, out)]
         model = helper.make_model(
-            helper.make_graph(made, "extractor", inputs, outputs, list(constants)),
+            helper.make_graph(operators, "extractor", inputs, outputs, list(constants)),
             opset_imports=[helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])],
             ir_version=8,
         )

@@ -58,7 +58,7 @@ def hunt(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     return fuzz("--doors-from", PLANTED, "--seed", 1, "--cases", 30, "--minimise", 0.3, cwd=folder), folder
 
 
-def kept(folder: Path, door: str) -> list[Path]:
+def cases_of(folder: Path, door: str) -> list[Path]:
     return sorted(path for path in (folder / "fuzz-out" / door).glob("*") if path.suffix != ".txt")
 
 
@@ -66,10 +66,10 @@ def kept(folder: Path, door: str) -> list[Path]:
 def test_a_planted_fault_is_found(door: str, hunt: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     result, folder = hunt
     assert result.returncode == 1, result.stdout + result.stderr
-    told = [line for line in result.stdout.splitlines() if line.startswith(f"{door}: ")]
-    assert told
-    assert all(line.startswith(f"{door}: {FAULTS[door]}") for line in told), told
-    assert kept(folder, door)
+    lines = [line for line in result.stdout.splitlines() if line.startswith(f"{door}: ")]
+    assert lines
+    assert all(line.startswith(f"{door}: {FAULTS[door]}") for line in lines), lines
+    assert cases_of(folder, door)
 
 
 def test_a_sound_door_has_none(hunt: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -86,7 +86,7 @@ def test_a_faulty_case_is_small_and_says_how_to_see_it_again(
     hunt: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
     result, folder = hunt
-    smallest = min(kept(folder, "planted.key"), key=lambda path: path.stat().st_size)
+    smallest = min(cases_of(folder, "planted.key"), key=lambda path: path.stat().st_size)
     assert len(smallest.read_bytes()) < len(fuzz_planted.SEED)
     assert f"python -m fuzz --replay fuzz-out/planted.key/{smallest.name}" in result.stdout
     text = smallest.with_name(smallest.name + ".txt").read_text(encoding="utf-8")
@@ -114,11 +114,11 @@ def test_what_the_fault_does_not_need_is_left_out() -> None:
 @pytest.mark.parametrize("door", ["planted.key", "planted.hang", "planted.signal"])
 def test_a_kept_case_is_opened_again(door: str, hunt: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     folder = hunt[1]
-    again = fuzz("--doors-from", PLANTED, "--replay", kept(folder, door)[0], cwd=folder)
+    again = fuzz("--doors-from", PLANTED, "--replay", cases_of(folder, door)[0], cwd=folder)
     assert again.returncode == 1, again.stderr
     assert again.stdout.startswith(f"{door}: {FAULTS[door]}")
     assert "fuzz_planted.py" in again.stdout  # where it was
-    sound = fuzz("--doors-from", PLANTED, "--door", "sound.door", "--replay", kept(folder, door)[0], cwd=folder)
+    sound = fuzz("--doors-from", PLANTED, "--door", "sound.door", "--replay", cases_of(folder, door)[0], cwd=folder)
     assert (sound.returncode, sound.stdout) == (0, "sound.door: no fault\n")
 
 

@@ -29,8 +29,8 @@ def _embeddings_room(room: Path) -> list[bytes]:
     vectors = rng.standard_normal((3, DIM)).astype(np.float32)
     windows = Windows(vectors[[0, 0, 2]], np.array([0, 0, 2]), np.array([0.0, 1.0, 0.0]))
     written = []
-    for kept in (windows, None):
-        Embeddings(("a/1.wav", "ä", "c"), vectors, "e" * 64, kept).save(room / EMBEDDINGS)
+    for beside in (windows, None):
+        Embeddings(("a/1.wav", "ä", "c"), vectors, "e" * 64, beside).save(room / EMBEDDINGS)
         written.append(belongings.in_order((room / EMBEDDINGS).read_bytes()))
     return written
 

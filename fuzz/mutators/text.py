@@ -16,8 +16,8 @@ NUMBERS = ("0", "-1", "-0.0", "1", "0.5", "1e-320", "1e308", "1e400", "-1e400", 
            f"-{LONG_NUMBER}", f"0.{LONG_NUMBER}", f"{1 << 31}", f"{1 << 36}", f"{1 << 63}", f"{(1 << 63) - 1}",
            f"-{1 << 63}", f"{1 << 64}")  # fmt: skip
 WORDS = ("", " ", "a", "nan", "inf", "NaN", "Infinity", "true", "null", "None", "\0", "\x1b[31m", "\r", "a\rb",
-         "x" * 70_000, "../canary.wav", "canary.wav", "/dev/zero", "/etc/hostname", "..", "%s%n", "\xed\xa0\x80", "\xff\xfe",
-         "\xe2\x80\xa8", "\xf0\x9f\x98\x80", "\xd9\xa3", "os:system")  # fmt: skip
+         "x" * 70_000, "../canary.wav", "canary.wav", "/dev/zero", "/etc/hostname", "..", "%s%n",
+         "\xed\xa0\x80", "\xff\xfe", "\xe2\x80\xa8", "\xf0\x9f\x98\x80", "\xd9\xa3", "os:system")  # fmt: skip
 JSON_WORDS = ('""', '"a"', '"\\ud800"', '"\\udfff\\ud800"', '"\\u0000"', '"\\n"', '"\\u2028"', '"\\u001b[31m"',
               f'"{"x" * 70_000}"', '"nan"', '"1"', '"canary.wav"', '"/dev/zero"', '"os:system"')  # fmt: skip
 JSON_VALUES = ("null", "true", "false", "NaN", "Infinity", "-Infinity", "[]", "{}", "[[]]", '{"a": 1}', '[1, "a"]',
