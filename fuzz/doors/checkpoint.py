@@ -9,6 +9,7 @@ import numpy as np
 
 from fuzz import belongings
 from fuzz.door import Door
+from fuzz.mutators.protobuf import protobuf
 from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
@@ -77,8 +78,8 @@ def _weigh(described: Checkpoint, case: Path) -> object:
 DOORS = (
     Door("checkpoint.config", CONFIG, _load, lambda described: [belongings.config(described.folder)],
          (structured(JSON), structured(JSON), raw), _described, names_folder=True),
-    Door("checkpoint.graph", GRAPH, _run, lambda _: belongings.seeds(*(f"{name}.onnx" for name in GRAPHS)), (raw,),
-         _described, names_folder=True, weight=2.0),
+    Door("checkpoint.graph", GRAPH, _run, lambda _: belongings.seeds(*(f"{name}.onnx" for name in GRAPHS)),
+         (protobuf, protobuf, protobuf, raw), _described, names_folder=True, weight=2.0),
     Door("checkpoint.weights", WEIGHTS, _weigh, lambda described: [described.weights.read_bytes()],
          (safetensors, safetensors, raw), _with_torch, names_folder=True),
 )  # fmt: skip
