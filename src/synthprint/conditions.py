@@ -8,8 +8,9 @@ each estimate is was measured: docs/limits.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import measured_for
 from synthprint.errors import AudioError, CheckpointError
 from synthprint.linting.inspection import BAND_EDGE_DB, FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers
+from synthprint.sound.waves import AnyWave, extremes
 
 FRAME, HOP = 512, 256  # samples
 BLOCK_S, SPECTRAL_BLOCKS = 10.0, 18
@@ -159,29 +161,33 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def conditions(wave: np.ndarray) -> Conditions:
+def conditions(wave: AnyWave) -> Conditions:
     """Measure a wave [T] float32 at 16 kHz, in little memory beyond its own.
 
     Raises:
         AudioError: a sample is not finite, or there is none.
     """
-    low, high = (float(wave.min()), float(wave.max())) if len(wave) else (math.nan, math.nan)
+    low, high = extremes(wave) if len(wave) else (math.nan, math.nan)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError("clip", "has no samples, or samples that are not numbers")
-    size = round(BLOCK_S * SAMPLE_RATE)
     # A last block shorter than a frame has no spectrum of its own: it stays with the one before.
-    starts = np.arange(0, max(1, len(wave) - FRAME + 1), size)
-    blocks = np.split(wave, starts[1:])
-    chosen = np.unique(np.linspace(0, len(blocks) - 1, SPECTRAL_BLOCKS).round().astype(int))
-    power = np.concatenate([_spectrogram(blocks[i]) for i in chosen])
+    starts = np.arange(0, max(1, len(wave) - FRAME + 1), round(BLOCK_S * SAMPLE_RATE))
+    bounds = list(pairwise([*starts.tolist(), len(wave)]))
+    chosen = np.unique(np.linspace(0, len(bounds) - 1, SPECTRAL_BLOCKS).round().astype(int))
+    power = np.concatenate([_spectrogram(wave[slice(*bounds[i])]) for i in chosen])
     bandwidth_hz = _bandwidth_hz(power)
+    clipped, levels = 0, []
+    for start, end in bounds:
+        block = wave[start:end]
+        clipped += _clipped(block, low, high)
+        levels.append(frame_powers(block, round(FRAME_S * SAMPLE_RATE)))
     return Conditions(
         duration_s=len(wave) / SAMPLE_RATE,
         bandwidth_hz=bandwidth_hz,
         peak_db=20 * math.log10(max(high, -low) + FLOOR),
-        clipped_share=sum(_clipped(block, low, high) for block in blocks) / len(wave),
+        clipped_share=clipped / len(wave),
         snr_db=_snr_db(power),
-        silence_share=_silence_share(blocks),
+        silence_share=_silence_share(np.concatenate(levels)),
         hole_share=_hole_share(power, bandwidth_hz),
         music=_is_music(power),
     )
@@ -238,8 +244,7 @@ def _clipped(block: np.ndarray, low: float, high: float) -> int:
     return clipped
 
 
-def _silence_share(blocks: Sequence[np.ndarray]) -> float:
-    powers = np.concatenate([frame_powers(block, round(FRAME_S * SAMPLE_RATE)) for block in blocks])
+def _silence_share(powers: np.ndarray) -> float:
     return float(np.mean(powers <= powers.max() * 10 ** (-SILENCE_BELOW_PEAK_DB / 10)))
 
 
