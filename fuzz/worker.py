@@ -201,13 +201,13 @@ class _Inside:
         faulthandler.enable(dump)
         faulthandler.register(signal.SIGUSR1, dump)
         self.noise = os.open(folder / NOISE, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        for descriptor in (STDOUT, STDERR):
+            os.dup2(self.noise, descriptor)
         self.state = door.prepare(self.room)
         self.seeds: Sequence[bytes] = door.seeds(self.state)
         self.case_file = self.room / door.file
         self.case_file.parent.mkdir(parents=True, exist_ok=True)
         self._warm_up()
-        for descriptor in (STDOUT, STDERR):
-            os.dup2(self.noise, descriptor)
         canary = (Path(__file__).parents[1] / "tests" / "fuzz_seeds" / "pcm16.wav").read_bytes()
         self.watch = Watch(self.room, canary)
         self.names = [door.file, str(self.case_file), *([str(self.room)] if door.names_folder else [])]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from fuzz.belongings import seeds, tracer
-from fuzz.door import Door
+from fuzz.door import Door, Mutator
 from fuzz.mutators.containers import container
 from fuzz.mutators.raw import raw
 from fuzz.mutators.text import LINES, structured
 from synthprint.tracing.tracer import Tracer
 
-FILES = {  # name of the case -> seeds, the first a sound one
+LIBSNDFILE = {  # what libsndfile reads: name of the case -> seeds, the first a sound one
     "clip.wav": ("pcm16.wav", "pcm24.wav", "float.wav", "stereo.wav", "adpcm.wav", "ulaw.wav", "rf64.wav"),
     "clip.flac": ("pcm16.flac", "stereo.flac"),
     "clip.ogg": ("vorbis.ogg",),
@@ -24,20 +25,33 @@ FILES = {  # name of the case -> seeds, the first a sound one
     "clip.aiff": ("pcm16.aiff", "ulaw.aiff"),
     "clip.au": ("pcm16.au", "alaw.au"),
     "clip.caf": ("pcm16.caf",),
+}
+FFMPEG = {  # what goes to FFmpeg
     "clip.m4a": ("aac.m4a", "aac.mp4", "alac.m4a"),
     "clip.webm": ("opus.webm", "vorbis.mka"),
     "clip.aac": ("adts.aac",),
 }
 PLAYLISTS = ("pcm16.wav", "ffconcat.wav", "hls.wav", "dash.wav", "sdp.wav")
-MEMORY_MB, LIMIT_S = 700, 10.0
-PROGRAM_WEIGHT = 2.0  # of the doors that start a program for each case: they get through few of them
+MEMORY_MB, LIMIT_S = 700, 15.0
+PROCESS_WEIGHT = 1.5  # of the doors that start a process for a case: they get through few of them
 
 
-def _tracer(room: Path) -> Tracer:
-    """Without programs: what libsndfile does not read goes to PyAV, in this process, where its death is seen."""
-    import av  # noqa: F401 - now, and not within the time of the first case
+def _without_ffmpeg(room: Path) -> Tracer:
+    """What libsndfile does not read is refused at once, so that there is time for many cases of what it does."""
+    sys.modules["av"] = None  # type: ignore[assignment]
+    return _without_programs(room)
 
+
+def _without_programs(room: Path) -> Tracer:
+    """What libsndfile does not read goes to PyAV."""
     os.environ["PATH"] = ""
+    return _as_the_command_line(room)
+
+
+def _as_the_command_line(room: Path) -> Tracer:
+    from synthprint.sound.quiet import separate_stderr
+
+    separate_stderr()
     return tracer(room)
 
 
@@ -54,18 +68,20 @@ def _seeds(names: Sequence[str], _: object) -> list[bytes]:
     return seeds(*names)
 
 
-_playlist = structured(LINES)
+def _door(name: str, file: str, files: Sequence[str], prepare: Callable[[Path], Tracer], weight: float = 1.0,
+          mutators: Sequence[Mutator] = (container,)) -> Door:  # fmt: skip
+    return Door(f"audio.{name}", file, _trace, partial(_seeds, files), mutators, prepare,
+                limit_s=LIMIT_S, memory_mb=MEMORY_MB, weight=weight)  # fmt: skip
+
+
+_lines = (structured(LINES), structured(LINES), raw)
+_any = [name for names in (*LIBSNDFILE.values(), *FFMPEG.values()) for name in names]
 
 DOORS = (
-    *(
-        Door(f"audio.{Path(name).suffix[1:]}", name, _trace, partial(_seeds, files), (container,), _tracer,
-             limit_s=LIMIT_S, memory_mb=MEMORY_MB)
-        for name, files in FILES.items()
-    ),
-    Door("audio.playlist", "clip.wav", _trace, partial(_seeds, PLAYLISTS), (_playlist, _playlist, raw), _tracer,
-         limit_s=LIMIT_S, memory_mb=MEMORY_MB),
-    Door("audio.program", "clip.m4a", _trace, partial(_seeds, (*FILES["clip.m4a"], *FILES["clip.webm"])), (container,),
-         tracer, limit_s=LIMIT_S, memory_mb=MEMORY_MB, weight=PROGRAM_WEIGHT),
-    Door("audio.program_playlist", "clip.wav", _trace, partial(_seeds, PLAYLISTS), (_playlist, _playlist, raw),
-         tracer, limit_s=LIMIT_S, memory_mb=MEMORY_MB, weight=PROGRAM_WEIGHT),
-)  # fmt: skip
+    *(_door(Path(file).suffix[1:], file, names, _without_ffmpeg) for file, names in LIBSNDFILE.items()),
+    *(_door(Path(file).suffix[1:], file, names, _without_programs, PROCESS_WEIGHT) for file, names in FFMPEG.items()),
+    _door("second_decoder", "clip.wav", _any, _without_programs, PROCESS_WEIGHT),
+    _door("program", "clip.m4a", _any, _as_the_command_line, PROCESS_WEIGHT),
+    _door("playlist", "clip.wav", PLAYLISTS, _without_programs, PROCESS_WEIGHT, _lines),
+    _door("program_playlist", "clip.wav", PLAYLISTS, _as_the_command_line, PROCESS_WEIGHT, _lines),
+)
