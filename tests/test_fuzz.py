@@ -15,6 +15,7 @@ from fuzz.door import LARGE, MOST_BYTES, all_doors
 from fuzz.faults import Fault
 from fuzz.minimising import minimised
 from fuzz.mutators.containers import container, with_checksums
+from fuzz.mutators.protobuf import Field, parsed, protobuf, written
 from fuzz.mutators.raw import raw
 from fuzz.mutators.spans import csv_spans, json_spans, toml_spans
 from fuzz.mutators.tensors import safetensors
@@ -159,6 +160,7 @@ def test_a_case_is_the_same_each_time_and_bounded() -> None:
         (raw, "pcm16.wav"), (container, "aac.m4a"), (container, "vorbis.ogg"), (safetensors, "pcm16.wav"),
         (structured(JSON), None), (structured(TOML), None), (structured(CSV), None), (structured(META), None),
         (structured(LINES), "ffconcat.wav"),
+        (protobuf, "sound.onnx"),
     ],
 )  # fmt: skip
 def test_a_mutator_takes_whatever_it_is_given(mutator: object, name: str | None) -> None:
@@ -192,6 +194,16 @@ def test_checksums_of_ogg_are_those_that_an_encoder_writes() -> None:
         data = (SEEDS / name).read_bytes()
         assert with_checksums(data) == data
         assert with_checksums(data[:22] + bytes(4) + data[26:]) == data
+
+
+def test_a_message_falls_into_its_fields() -> None:
+    message = bytes((8, 150, 1, 18, 5, 10, 3)) + b"\1\0\2" + b"\x1d" + bytes(4)  # 1: 150, 2: {1: bytes}, 3: four bytes
+    fields = [Field(1, 0, 150), Field(2, 2, [Field(1, 2, b"\1\0\2")]), Field(3, 5, bytes(4))]
+    assert parsed(message) == fields
+    assert written(fields) == message
+    assert parsed(message[:-1]) is None
+    for path in SEEDS.glob("*.onnx"):
+        assert written(parsed(path.read_bytes()) or []) == path.read_bytes()
 
 
 def test_spans_of_json() -> None:

@@ -11,9 +11,9 @@ from fuzz.mutators.raw import INTEGERS, raw
 VARINT, WIDE, NESTED, NARROW = 0, 1, 2, 5
 FIXED = {WIDE: 8, NARROW: 4}
 DEEPEST = 8
-OPERATORS = ("Add", "Sub", "Div", "Exp", "Log", "Sqrt", "Relu", "Cast", "Tile", "Expand", "Range", "Loop", "If", "Scan", "Pad",
-             "Resize", "ConstantOfShape", "OneHot", "Gather", "NonZero", "Transpose", "Identity", "MatMul", "Einsum", "Where",
-             "SequenceConstruct", "RandomNormal", "StringNormalizer", "Custom")  # fmt: skip
+OPERATORS = ("Add", "Sub", "Div", "Exp", "Log", "Sqrt", "Relu", "Cast", "Tile", "Expand", "Range", "Loop", "If", "Scan",
+             "Pad", "Resize", "ConstantOfShape", "OneHot", "Gather", "NonZero", "Transpose", "Identity", "MatMul",
+             "Einsum", "Where", "SequenceConstruct", "RandomNormal", "StringNormalizer", "Custom")  # fmt: skip
 NAMES = ("", "waveform", "embedding", "parts", "rows", "axes", "keepdims", "to", "a.stranger", "ai.onnx", "ai.onnx.ml",
          "com.microsoft", "canary.wav", "../canary.wav", "location", "\xff")  # fmt: skip
 
