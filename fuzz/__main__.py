@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fuzz.campaign import Plan, run, scratch_folder
 from fuzz.door import Door, all_doors
-from fuzz.worker import FuzzerError, Worker
+from fuzz.inside import FuzzerError
+from fuzz.worker import Worker
 
 
 def main() -> int:

@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 
 from fuzz.door import Door
 from fuzz.faults import Fault
+from fuzz.inside import Answer, MissingLibrary
 from fuzz.minimising import minimised
-from fuzz.worker import Answer, Worker, name_of
+from fuzz.worker import Worker, name_of
 
 TICK_S = 0.05
 IN_MEMORY = Path("/dev/shm")  # each case is a file, or two: on a disk they would take most of the time
@@ -85,11 +86,17 @@ class _Lane:
     def __init__(self, tally: Tally, plan: Plan, folder: Path, stay_s: float) -> None:
         self.tally, self.plan, self.stay_s = tally, plan, stay_s
         self.worker = Worker(tally.door, folder, plan.seed)
-        self._asked = 0.0
+        self._asked = time.monotonic()
         self.worker.start()
 
-    def take(self, answer: Answer | None) -> bool:
-        """Note an answer and ask for the next case; false when the door's time is over."""
+    def go_on(self, ready: bool) -> bool:
+        """Take the answer where it is there, or give up what takes too long; false when the door's time is over."""
+        if ready:
+            return self._take(self.worker.answer())
+        return not self.worker.overdue() or self._take(self.worker.give_up())
+
+    def _take(self, answer: Answer | None) -> bool:
+        """Note an answer and ask for the next case."""
         if answer is not None:
             self.tally.cases += 1
             self.tally.spent_s += time.monotonic() - self._asked
@@ -147,10 +154,12 @@ def _explore(doors: Sequence[Door], plan: Plan, scratch: Path) -> list[Tally]:
                     lanes[number] = _Lane(waiting.popleft(), plan, scratch / f"worker-{number}", stay_s)
             ready = wait([lane.worker.connection for lane in lanes.values()], TICK_S)
             for number, lane in list(lanes.items()):
-                if lane.worker.connection in ready:
-                    stays = lane.take(lane.worker.answer())
-                else:
-                    stays = not lane.worker.overdue() or lane.take(lane.worker.give_up())
+                try:
+                    stays = lane.go_on(lane.worker.connection in ready)
+                except MissingLibrary as error:
+                    plan.say(str(error))
+                    del lanes[number]
+                    continue
                 if not stays:
                     plan.say(lanes.pop(number).tally.line())
     finally:

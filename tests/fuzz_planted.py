@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,10 @@ def _refuse(case: Path, size: Any) -> object:
     raise ManifestError(f"{case}: size is no number")
 
 
+def _without_library(room: Path) -> Path:
+    raise ModuleNotFoundError("No module named 'rare'")
+
+
 def _door(name: str, act: Act, seed: bytes = SEED, limit_s: float = 5.0) -> Door:
     mutators = (structured(JSON), structured(JSON), structured(JSON), raw)
     return Door(name, "case.json", _opened(act), lambda _: [seed], mutators, limit_s=limit_s, memory_mb=MEMORY_MB)
@@ -119,4 +124,5 @@ DOORS = (
     _door("planted.noise", _noise),
     _door("planted.refuse", _refuse, b'{"size": "3"}'),
     _door("sound.door", _refuse),
+    replace(_door("sound.left_out", _refuse), prepare=_without_library),
 )

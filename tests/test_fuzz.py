@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fuzz.door import LARGE, MOST_BYTES, all_doors
 from fuzz.faults import Fault
+from fuzz.inside import Answer
 from fuzz.minimising import minimised
 from fuzz.mutators.containers import container, with_checksums
 from fuzz.mutators.protobuf import Field, parsed, protobuf, written
@@ -20,7 +21,7 @@ from fuzz.mutators.raw import raw
 from fuzz.mutators.spans import csv_spans, json_spans, toml_spans
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import CSV, JSON, LINES, META, TOML, structured
-from fuzz.worker import Answer, Worker
+from fuzz.worker import Worker
 
 import fuzz_planted
 
@@ -81,6 +82,10 @@ def test_a_sound_door_has_none(hunt: tuple[subprocess.CompletedProcess[str], Pat
     )
     assert (name, cases, faults) == ("sound.door", "30", "0")
     assert 10 < int(refused) < 30
+
+
+def test_a_door_whose_library_is_not_there_is_left_out(hunt: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    assert "sound.left_out: left out: No module named 'rare'" in hunt[0].stdout.splitlines()
 
 
 def test_a_faulty_case_is_small_and_says_how_to_see_it_again(

@@ -1,4 +1,4 @@
-"""Tables of strangers: manifests, MLAAD's lists, trials and scores, recipes."""
+"""Tables of strangers: manifests, MLAAD's lists, trials and scores, sentences, recipes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ META_TABLE = (
     b"./fake/en/suno_bark/1.wav|a.wav|en|True|1.5|x|suno/bark|bark|Some words, and more.\n"
     b"./fake/en/suno_bark/3.wav|b.wav|en|False|2.25|x|suno/bark|bark|Words\n"
 )
+SENTENCES = b"language,text,text_id\nen,A sentence to read aloud.,a1\nde,Noch ein Satz.,a2\nfr,Une phrase.,\n"
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 TOML_RECIPE = b"""seed = 3
 [backbone]
@@ -69,6 +70,18 @@ def _manifest(_: Path, case: Path) -> object:
 
     manifest = open_manifest(case)
     return manifest, manifest.sources, manifest.digest()
+
+
+def _own_manifest(_: Path, case: Path) -> object:
+    from synthprint.types import Manifest
+
+    return Manifest.load(case)
+
+
+def _sentences(_: Path, case: Path) -> object:
+    from synthprint.corpus.texts import from_file
+
+    return list(from_file(case))
 
 
 def _mlaad_room(room: Path) -> Path:
@@ -128,6 +141,7 @@ _meta: Sequence[Mutator] = (structured(META), structured(META), raw)
 
 DOORS = (
     Door("manifest.csv", "clips.csv", _manifest, partial(_given, [CSV_MANIFEST]), (*_csv, raw)),
+    Door("manifest.own", "clips.csv", _own_manifest, partial(_given, [CSV_MANIFEST]), (*_csv, raw)),
     Door("manifest.jsonl", "clips.jsonl", _manifest, partial(_given, [JSONL_MANIFEST]), (*_json, raw)),
     Door("manifest.parquet", "clips.parquet", _manifest, _committed, (raw,)),
     Door("mlaad.list", "train.csv", _mlaad, partial(_given, [MLAAD_LISTS["train.csv"]]), (*_csv, raw), _mlaad_room,
@@ -137,5 +151,6 @@ DOORS = (
     Door("scores.any", "scores.txt", _scores, partial(_given, [SCORE_LINES]), (*_lines, raw)),
     Door("scores.lines", "scores.txt", _score_lines, partial(_given, [SCORE_LINES]), (*_lines, raw)),
     Door("scores.trials", "trials.txt", _trials, partial(_given, [TRIALS]), (*_lines, raw)),
+    Door("sentences", "sentences.csv", _sentences, partial(_given, [SENTENCES]), (*_csv, raw)),
     Door("recipe", "recipe.toml", _recipe, _recipes, (structured(TOML), structured(TOML), structured(TOML), raw)),
 )  # fmt: skip
