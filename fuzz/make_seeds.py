@@ -6,11 +6,14 @@ The files lie in the repository, because encoders of other versions write other 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
+Operator = tuple[str, list[str], str, dict[str, Any]]  # name, inputs, output, attributes
 SEEDS = Path(__file__).resolve().parents[1] / "tests" / "fuzz_seeds"
 RATE, DURATION_S = 16_000, 0.2
 WRITTEN = {  # name -> (format, subtype, channels) of libsndfile
@@ -44,7 +47,7 @@ def speech() -> np.ndarray:
     excitation[::120] += 1.0
     time_s = np.arange(320) / RATE
     wave = np.convolve(excitation, np.exp(-300 * time_s) * np.cos(2 * np.pi * 900 * time_s))[: len(excitation)]
-    return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
+    return np.asarray(0.5 * wave / np.abs(wave).max(), np.float32)
 
 
 def audio() -> None:
@@ -55,7 +58,7 @@ def audio() -> None:
         soundfile.write(SEEDS / name, samples, RATE, subtype, format=container)
     for name, options in ENCODED.items():
         exact = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
-        command = ("ffmpeg", "-v", "error", "-y", "-i", SEEDS / "pcm16.wav", *options, *exact, SEEDS / name)
+        command = ["ffmpeg", "-v", "error", "-y", "-i", str(SEEDS / "pcm16.wav"), *options, *exact, str(SEEDS / name)]
         subprocess.run(command, check=True)
     for name, text in PLAYLISTS.items():
         (SEEDS / name).write_text(text, encoding="utf-8")
@@ -77,7 +80,7 @@ def graphs() -> None:
     """ONNX graphs: a sound one (waveform [1, 1600] -> embedding [1, 8]), and others that must be refused."""
     from onnx import TensorProto, helper, save_model
 
-    def graph(name: str, nodes: list[tuple[str, list[str], str, dict[str, object]]], *constants: object,
+    def graph(name: str, nodes: Sequence[Operator], *constants: object,
               source: str = "waveform", shape: tuple[object, ...] = ("batch", 1600), kind: int = TensorProto.FLOAT,
               out: tuple[object, ...] = ("batch", 8), domain: str = "") -> None:  # fmt: skip
         operators = [
@@ -95,8 +98,8 @@ def graphs() -> None:
 
     rows = helper.make_tensor("rows", TensorProto.INT64, [3], [-1, 8, 200])
     axes = helper.make_tensor("axes", TensorProto.INT64, [1], [2])
-    parts = ("Reshape", ["waveform", "rows"], "parts", {})
-    total = ("ReduceL2", ["parts", "axes"], "embedding", {"keepdims": 0})
+    parts: Operator = ("Reshape", ["waveform", "rows"], "parts", {})
+    total: Operator = ("ReduceL2", ["parts", "axes"], "embedding", {"keepdims": 0})
     graph("sound", [parts, total], rows, axes)
     graph("other_input", [("Reshape", ["x", "rows"], "parts", {}), total], rows, axes, source="x")
     graph("other_size", [("ReduceL2", ["parts", "one"], "embedding", {"keepdims": 0}), parts][::-1], rows,

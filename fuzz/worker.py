@@ -71,7 +71,7 @@ class Worker:
             MissingLibrary, FuzzerError: it cannot work.
         """
         try:
-            said = self.connection.recv()
+            said: Answer | FuzzerError | None = self.connection.recv()
         except (EOFError, ConnectionResetError):
             return Answer(self._death())
         if isinstance(said, FuzzerError):

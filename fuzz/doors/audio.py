@@ -33,7 +33,7 @@ FFMPEG = {  # what goes to FFmpeg
 }
 PLAYLISTS = ("pcm16.wav", "ffconcat.wav", "hls.wav", "dash.wav", "sdp.wav")
 MEMORY_MB, LIMIT_S = 700, 15.0
-PROCESS_WEIGHT = 1.5  # of the doors that start a process for a case: they get through few of them
+PROCESS_WEIGHT = 2.5  # of the doors that start processes for a case: they get through few of them
 
 
 def _without_ffmpeg(room: Path) -> Tracer:
@@ -58,20 +58,25 @@ def _as_the_command_line(room: Path) -> Tracer:
 def _trace(opened: Tracer, case: Path) -> object:
     from synthprint import audio
 
-    wave = audio.load(case)
+    return audio.load(case), audio.info(case), _trace_only(opened, case)
+
+
+def _trace_only(opened: Tracer, case: Path) -> object:
+    """Where each decoding starts a process, once must do."""
     traced = opened.trace(case)
     json.dumps(traced.to_dict(), allow_nan=False)  # as it is printed
-    return wave, audio.info(case), traced
+    return traced
 
 
 def _seeds(names: Sequence[str], _: object) -> list[bytes]:
     return seeds(*names)
 
 
-def _door(name: str, file: str, files: Sequence[str], prepare: Callable[[Path], Tracer], weight: float = 1.0,
+def _door(name: str, file: str, files: Sequence[str], prepare: Callable[[Path], Tracer],
           mutators: Sequence[Mutator] = (container,)) -> Door:  # fmt: skip
-    return Door(f"audio.{name}", file, _trace, partial(_seeds, files), mutators, prepare,
-                limit_s=LIMIT_S, memory_mb=MEMORY_MB, weight=weight)  # fmt: skip
+    quick = prepare is _without_ffmpeg
+    return Door(f"audio.{name}", file, _trace if quick else _trace_only, partial(_seeds, files), mutators, prepare,
+                limit_s=LIMIT_S, memory_mb=MEMORY_MB, weight=1.0 if quick else PROCESS_WEIGHT)  # fmt: skip
 
 
 _lines = (structured(LINES), structured(LINES), raw)
@@ -79,9 +84,9 @@ _any = [name for names in (*LIBSNDFILE.values(), *FFMPEG.values()) for name in n
 
 DOORS = (
     *(_door(Path(file).suffix[1:], file, names, _without_ffmpeg) for file, names in LIBSNDFILE.items()),
-    *(_door(Path(file).suffix[1:], file, names, _without_programs, PROCESS_WEIGHT) for file, names in FFMPEG.items()),
-    _door("second_decoder", "clip.wav", _any, _without_programs, PROCESS_WEIGHT),
-    _door("program", "clip.m4a", _any, _as_the_command_line, PROCESS_WEIGHT),
-    _door("playlist", "clip.wav", PLAYLISTS, _without_programs, PROCESS_WEIGHT, _lines),
-    _door("program_playlist", "clip.wav", PLAYLISTS, _as_the_command_line, PROCESS_WEIGHT, _lines),
+    *(_door(Path(file).suffix[1:], file, names, _without_programs) for file, names in FFMPEG.items()),
+    _door("second_decoder", "clip.wav", _any, _without_programs),
+    _door("program", "clip.m4a", _any, _as_the_command_line),
+    _door("playlist", "clip.wav", PLAYLISTS, _without_programs, _lines),
+    _door("program_playlist", "clip.wav", PLAYLISTS, _as_the_command_line, _lines),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
 from synthprint.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
+from synthprint.extractors import Extractor, load_backbone, load_extractor
+from synthprint.files import sha256
 
 GRAPHS = ("sound", "other_input", "other_size", "other_window", "double", "custom", "not_a_number", "large", "external")
 
@@ -23,26 +26,21 @@ def _described(room: Path) -> Checkpoint:
 
 
 def _load(described: Checkpoint, case: Path) -> object:
-    from synthprint.extractors import load_extractor
-
     loaded = Checkpoint.load(case.parent)
     extractor = load_extractor(case.parent, threads=1)
     return loaded, loaded.dim, loaded.window_samples, _embedded(extractor)
 
 
-def _embedded(extractor: object) -> np.ndarray:
+def _embedded(extractor: Extractor) -> np.ndarray:
     """The embedding [1, D] of noise; whoever asks relies on its size."""
-    wave = np.random.default_rng(1).uniform(-1, 1, extractor.window_samples).astype(np.float32)  # type: ignore[attr-defined]
-    vectors: np.ndarray = extractor.embed_windows([wave])  # type: ignore[attr-defined]
-    assert vectors.shape == (1, extractor.dim), f"{vectors.shape} where {extractor.dim} is promised"  # type: ignore[attr-defined]
+    wave = np.random.default_rng(1).uniform(-1, 1, extractor.window_samples).astype(np.float32)
+    vectors: np.ndarray = extractor.embed_windows([wave])
+    assert vectors.shape == (1, extractor.dim), f"{vectors.shape} where {extractor.dim} is promised"
     return vectors
 
 
 def _run(described: Checkpoint, case: Path) -> object:
     """The graph, as a description promises it that has its digest."""
-    from synthprint.extractors import load_extractor
-    from synthprint.files import sha256
-
     replace(described, graph_sha256=sha256(case)).write_config()
     return _embedded(load_extractor(case.parent, threads=1))
 
@@ -57,7 +55,7 @@ def _with_torch(room: Path) -> Checkpoint:
 
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    own = {"widths": [2, 2, 2, 4], "blocks": [1, 1, 1, 1], "stem_stride": [2, 2]}
+    own: dict[str, Any] = {"widths": [2, 2, 2, 4], "blocks": [1, 1, 1, 1], "stem_stride": [2, 2]}
     described = belongings.checkpoint(room)
     described = replace(
         described, recipe=replace(described.recipe, backbone=BackboneChoice("thin_resnet", belongings.DIM, own))
@@ -67,9 +65,6 @@ def _with_torch(room: Path) -> Checkpoint:
 
 
 def _weigh(described: Checkpoint, case: Path) -> object:
-    from synthprint.extractors import load_backbone
-    from synthprint.files import sha256
-
     replace(described, digest=sha256(case)).write_config()
     load_backbone(Checkpoint.load(case.parent))
     return None

@@ -14,6 +14,9 @@ from fuzz.door import HERE, Door
 from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
+from synthprint.embedding_cache import EmbeddingCache
+from synthprint.packing import pack
+from synthprint.types import Embeddings, Manifest, Utterance, Windows
 
 DIM, WINDOW_SAMPLES = belongings.DIM, belongings.WINDOW_SAMPLES
 EMBEDDINGS = "embeddings.safetensors"
@@ -23,8 +26,6 @@ CONTENTS = [hashlib.sha256(bytes([number])).digest() for number in range(4)]
 
 
 def _embeddings_room(room: Path) -> list[bytes]:
-    from synthprint.types import Embeddings, Windows
-
     rng = np.random.default_rng(1)
     vectors = rng.standard_normal((3, DIM)).astype(np.float32)
     windows = Windows(vectors[[0, 0, 2]], np.array([0, 0, 2]), np.array([0.0, 1.0, 0.0]))
@@ -36,15 +37,11 @@ def _embeddings_room(room: Path) -> list[bytes]:
 
 
 def _embeddings(_: object, case: Path) -> object:
-    from synthprint.types import Embeddings
-
     loaded = Embeddings.load(case)
     return loaded.vectors, loaded.ids, loaded.windows, loaded.dim, loaded.select(loaded.ids[:1]).vectors
 
 
 def _pack_room(room: Path) -> Path:
-    from synthprint.packing import pack
-
     for name in ("1.wav", "2.wav"):
         (room / name).write_bytes(belongings.seeds("pcm16.wav" if name == "1.wav" else "stereo.wav")[0])
         os.utime(room / name, ns=(CHANGED_NS, CHANGED_NS))
@@ -53,9 +50,7 @@ def _pack_room(room: Path) -> Path:
     return room
 
 
-def _packed(room: Path) -> object:
-    from synthprint.types import Manifest, Utterance
-
+def _packed(room: Path) -> Manifest:
     return Manifest(tuple(Utterance(name, name, "a") for name in ("1.wav", "2.wav")), room)
 
 
@@ -65,8 +60,6 @@ def _pack_seeds(room: Path) -> list[bytes]:
 
 def _pack(room: Path, case: Path) -> object:
     """The index, beside the samples that it was made with."""
-    from synthprint.packing import pack
-
     shutil.copyfile(room / "audio.i16", case.parent / "audio.i16")
     opened = pack(_packed(room), case.parent)
     waves = [opened.wave(place) for place in range(len(opened))]
@@ -79,9 +72,7 @@ def _cache_room(room: Path) -> Path:
     return room
 
 
-def _opened(room: Path) -> object:
-    from synthprint.embedding_cache import EmbeddingCache
-
+def _opened(room: Path) -> EmbeddingCache:
     return EmbeddingCache(room, "e" * 64, WINDOW_SAMPLES, DIM)
 
 
