@@ -30,6 +30,7 @@ LONGEST_TEXT = 1000  # characters
 GREATEST = 1e9  # value of a limit, of whatever sign
 FLOOR = 1e-12  # power, added before a logarithm
 BANDS = 16  # that the noise is estimated in, 500 Hz each
+LOWEST_BIN = 3  # 94 Hz; below, a window's lobe would let an offset of the wave pass for noise
 NOISE_QUANTILE = 0.05  # of a band's power over time: noise is what is left where the speech pauses
 NOISE_BIAS = 0.52  # that quantile of stationary noise relative to its mean, measured with white noise
 SNR_RANGE_DB = (-10.0, 60.0)  # beyond, the estimate is no more than its bound
@@ -250,10 +251,12 @@ def _silence_share(powers: np.ndarray) -> float:
 
 def _snr_db(power: np.ndarray) -> float:
     """The noise is a low quantile over time of the power in each band (as in minimum statistics, Martin 2001)."""
-    heard = power[power.sum(axis=1) > audio.SILENCE**2]
+    heard = power[power[:, LOWEST_BIN:].sum(axis=1) > audio.SILENCE**2]
     if not len(heard):
         return SNR_RANGE_DB[0]
-    bands = heard[:, 1:].reshape(len(heard), BANDS, -1).sum(axis=2, dtype=np.float64)
+    bands = heard[:, 1:].reshape(len(heard), BANDS, -1).astype(np.float64)
+    bands[:, 0, : LOWEST_BIN - 1] = 0.0
+    bands = bands.sum(axis=2)
     noise = float(np.quantile(bands, NOISE_QUANTILE, axis=0).sum()) / NOISE_BIAS
     speech = float(bands.mean(axis=0).sum()) - noise
     return float(np.clip(10 * np.log10(max(speech, FLOOR) / (noise + FLOOR)), *SNR_RANGE_DB))

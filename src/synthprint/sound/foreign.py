@@ -24,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from synthprint.errors import AudioError
-from synthprint.sound.containers.parts import disagreement
+from synthprint.sound.containers.parts import disagreement, duration
 
 BLOCK_VALUES = 1 << 20  # samples times channels that are decoded at a time: 4 MB
 NOT_AUDIO = "is not audio that libsndfile or ffmpeg reads; is it damaged, or another kind of file?"
@@ -40,6 +40,8 @@ FORMATS = (
 )  # fmt: skip
 # Formats whose duration stands in the file; that of others is guessed from their bitrate.
 TIMED = ("3gp", "asf", "avi", "flv", "matroska", "mov", "mp4", "nut", "webm")
+EDITED = "mov"  # the family of formats with edit lists, which say what of a track is played
+NO_EDIT_LIST = ["-ignore_editlist", "1"]
 LACKING_S = 0.5  # by which what decodes may fall short of the duration that the file claims
 
 
@@ -72,37 +74,39 @@ def opened(path: Path) -> AbstractContextManager[ForeignTrack]:
 def _with_ffmpeg(path: Path) -> Iterator[ForeignTrack]:
     name = f"file:{path}"
     source = ["-v", "error", "-protocol_whitelist", "file", "-format_whitelist", ",".join(FORMATS)]
-    wanted = "stream=codec_type,sample_rate,channels,duration:format=format_name,duration"
-    probing = ["ffprobe", *source, "-show_entries", wanted, "-of", "json", name]
-    with _running(path, probing) as output:
-        description = _described(output.read_all())
+    description = _probed(path, [*source, name])
     rate, channels = description["rate"], _plausible(path, description["channels"])
-    decoding = [
-        "ffmpeg", "-nostdin", *source, "-i", name, "-threads", "1", "-map", "0:a:0",
-        "-ar", str(rate), "-ac", str(channels), "-f", "f32le", "pipe:1",
-    ]  # fmt: skip
     if rate <= 0:
         raise AudioError(path, NOT_AUDIO)
+    whole = _probed(path, [*source, *NO_EDIT_LIST, name]) if EDITED in description["format"] else description
+    edits = NO_EDIT_LIST if _is_hidden(description, whole) else []
+    decoding = [
+        "ffmpeg", "-nostdin", *source, *edits, "-i", name, "-threads", "1", "-map", "0:a:0",
+        "-ar", str(rate), "-ac", str(channels), "-f", "f32le", "pipe:1",
+    ]  # fmt: skip
     with _running(path, decoding) as output:
-        yield _track(description, rate, channels, output)
+        yield _track(description | {"whole_s": whole["duration_s"]}, rate, channels, output)
 
 
-def _described(text: bytes) -> dict[str, Any]:
+def _probed(path: Path, words: Sequence[str]) -> dict[str, Any]:
     """What ffprobe says of a file, with the names of `av_decoder`; a rate of 0 where it has no audio."""
+    wanted = "stream=codec_type,sample_rate,channels,duration:format=format_name,duration"
+    with _running(path, ["ffprobe", "-show_entries", wanted, "-of", "json", *words]) as output:
+        text = output.read_all()
     try:
         probed = json.loads(text.decode("utf-8", "replace") or "{}")
     except ValueError:
         probed = {}
     tracks = [stream for stream in probed.get("streams", []) if stream.get("codec_type") == "audio"]
     if not tracks:
-        return {"rate": 0, "channels": 1}
+        return {"rate": 0, "channels": 1, "tracks": 0, "duration_s": None, "format": ""}
     whole = probed.get("format", {})
-    duration = tracks[0].get("duration", whole.get("duration"))
+    seconds = tracks[0].get("duration", whole.get("duration"))
     return {
         "rate": int(tracks[0].get("sample_rate", 0)),
         "channels": int(tracks[0].get("channels", 0)),
         "tracks": len(tracks),
-        "duration_s": None if duration is None else float(duration),
+        "duration_s": None if seconds is None else float(seconds),
         "format": whole.get("format_name", ""),
     }
 
@@ -116,7 +120,7 @@ def _with_av(path: Path) -> Iterator[ForeignTrack]:
         remedy = "install ffmpeg, or pip install 'synthprint[media]', for m4a, mp4, webm and amr"
         raise AudioError(path, f"is not audio that libsndfile reads; {remedy}")
     packages, program = Path(found.origin).parents[1], Path(__file__).with_name("av_decoder.py")
-    limits = [",".join(FORMATS), str(MEMORY_BYTES), str(CPU_S)]
+    limits = [",".join(FORMATS), str(MEMORY_BYTES), str(CPU_S), str(LACKING_S)]
     command = [sys.executable, "-I", str(program), str(packages), *limits, str(path)]
     with _running(path, command) as output:
         line = output.read_line()
@@ -129,8 +133,17 @@ def _with_av(path: Path) -> Iterator[ForeignTrack]:
         yield _track(description, description["rate"], _plausible(path, description["channels"]), output)
 
 
+def _is_hidden(description: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Whether an edit list leaves out audio that the file holds."""
+    shown_s, whole_s = description["duration_s"], whole["duration_s"]
+    return None not in (shown_s, whole_s) and shown_s < whole_s - LACKING_S
+
+
 def _track(description: dict[str, Any], rate: int, channels: int, output: _Output) -> ForeignTrack:
     track = ForeignTrack(rate, channels, iter(()))
+    if _is_hidden(description, {"duration_s": description["whole_s"]}):
+        hidden_s = description["whole_s"] - description["duration_s"]
+        track.remarks.append(f"has an edit list that leaves out {duration(hidden_s)} of audio: all of it was examined")
     if description["tracks"] > 1:
         track.remarks.append(
             f"has {description['tracks']} audio tracks: the first was examined, and none of the others"
@@ -145,7 +158,7 @@ def _counted(blocks: Iterator[np.ndarray], description: dict[str, Any], track: F
     for block in blocks:
         frames += len(block)
         yield block
-    claimed, seconds = description["duration_s"], frames / track.rate
+    claimed, seconds = description["whole_s"], frames / track.rate
     timed = any(name in TIMED for name in description["format"].split(","))
     if timed and claimed is not None and seconds < claimed - LACKING_S:
         track.remarks.append(disagreement(claimed, seconds))

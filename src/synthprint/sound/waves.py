@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
-from typing import IO, Any
 
 import numpy as np
 
@@ -16,16 +16,30 @@ BLOCK_SAMPLES = 60 * SAMPLE_RATE  # that are read at a time where a wave is gone
 SAMPLE_BYTES = 4
 
 
+class SampleFile:
+    """A temporary file of float32 samples without a name; it goes when nobody holds this object.
+
+    Raises:
+        OSError: there is no room for one.
+    """
+
+    def __init__(self) -> None:
+        import tempfile
+
+        self.file = tempfile.TemporaryFile(prefix="synthprint-")  # noqa: SIM115 - closed below
+        weakref.finalize(self, self.file.close)
+
+
 class StoredWave:
     """A long wave [T] in a temporary file; `wave[start:end]` reads what is asked for.
 
     Args:
-        file: float32 samples, open for reading; it goes when nobody holds it.
+        samples: where it lies.
         start, length: which of the samples the wave is.
     """
 
-    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
-        self._file, self._start, self._length = file, start, length
+    def __init__(self, samples: SampleFile, start: int, length: int) -> None:
+        self._samples, self._start, self._length = samples, start, length
 
     def __len__(self) -> int:
         return self._length
@@ -33,13 +47,13 @@ class StoredWave:
     def __getitem__(self, key: slice) -> np.ndarray:
         first, last, step = key.indices(self._length)
         count = max(0, last - first) * SAMPLE_BYTES
-        data = os.pread(self._file.fileno(), count, (self._start + first) * SAMPLE_BYTES)
+        data = os.pread(self._samples.file.fileno(), count, (self._start + first) * SAMPLE_BYTES)
         samples: np.ndarray = np.frombuffer(data, np.float32)[::step]
         return samples
 
     def part(self, start: int, end: int) -> StoredWave:
         """The samples from `start` to before `end`, not read yet."""
-        return StoredWave(self._file, self._start + start, min(end, self._length) - start)
+        return StoredWave(self._samples, self._start + start, min(end, self._length) - start)
 
     @cached_property
     def extremes(self) -> tuple[float, float]:
@@ -139,7 +153,7 @@ class WaveStore:
     def __init__(self, most: int) -> None:
         self.most, self._length = most, 0
         self._gathered: list[np.ndarray] = []
-        self._file: Any = None
+        self._stored: SampleFile | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -151,33 +165,38 @@ class WaveStore:
             OSError: there is no room for a temporary file.
         """
         self._length += len(block)
-        if self._file is None and self._length <= self.most:
+        if self._stored is None and self._length <= self.most:
             self._gathered.append(block)
             return
-        if self._file is None:
-            import tempfile
+        if self._stored is None:
+            self._stored = SampleFile()
+            earlier, self._gathered = self._gathered, []
+            for samples in earlier:
+                self._write(samples)
+        self._write(block)
 
-            self._file = tempfile.TemporaryFile(prefix="synthprint-")  # noqa: SIM115 - it lives as long as the wave
-            for earlier in self._gathered:
-                self._file.write(np.ascontiguousarray(earlier, np.float32).data)
-            self._gathered = []
-        self._file.write(np.ascontiguousarray(block, np.float32).data)
+    def _write(self, block: np.ndarray) -> None:
+        if self._stored is not None:
+            self._stored.file.write(np.ascontiguousarray(block, np.float32).data)
 
     def cut(self, length: int) -> None:
         """Forget what lies behind the first `length` samples."""
-        if self._file is None:
-            wave = self.wave()[:length]
-            self._gathered = [np.asarray(wave)] if length else []
+        if self._stored is not None:
+            self._stored.file.seek(length * SAMPLE_BYTES)
+            self._stored.file.truncate()
         else:
-            self._file.seek(length * SAMPLE_BYTES)
-            self._file.truncate()
+            self._gathered = [np.asarray(self.wave()[:length])] if length else []
         self._length = length
 
     def wave(self) -> AnyWave:
-        """All of it, [T] float32."""
-        if self._file is not None:
-            self._file.flush()
-            return StoredWave(self._file, 0, self._length)
+        """All of it, [T] float32.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        if self._stored is not None:
+            self._stored.file.flush()
+            return StoredWave(self._stored, 0, self._length)
         if len(self._gathered) == 1:  # most files: not copied
             return self._gathered[0]
         return np.concatenate(self._gathered) if self._gathered else np.zeros(0, np.float32)
