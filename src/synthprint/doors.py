@@ -22,8 +22,9 @@ import re
 import stat
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -274,17 +275,18 @@ def json_lines(path: str | os.PathLike[str], schema: type[Wanted]) -> Iterator[t
             try:
                 yield place, reader.checked(line, schema)
             except Refused as error:
-                raise Refused(f"line {place}: {error}") from None
+                raise Refused(str(error), (f"line {place}",)) from None
 
 
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise Refused(f"has the key {_twice([key for key, _ in pairs])} twice in one object")
+        raise Refused(f"has the key {twice([key for key, _ in pairs])} twice in one object")
     return table
 
 
-def _twice(names: list[str]) -> str:
+def twice(names: list[str]) -> str:
+    """The first of `names` that is among them more than once, as it stands in a message."""
     return short(next(name for name, count in Counter(names).items() if count > 1))
 
 
@@ -351,7 +353,7 @@ def csv_rows(
     try:
         header = next(reader, [])
         if len(set(header)) < len(header):
-            raise Refused(f"line 1: column {_twice(header)} occurs twice; rename or drop one")
+            raise Refused(f"line 1: column {twice(header)} occurs twice; rename or drop one")
         check(header)
         for cells in reader:
             if not cells:
@@ -363,4 +365,10 @@ def csv_rows(
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise Refused(f"line {reader.line_num}: is not a CSV ({error})") from None
+        raise Refused(f"line {reader.line_num} cannot be read: {error}") from None
+
+
+def listed(names: Collection[str], most: int = 20) -> str:
+    """Names in a message, one after the other; of many, the first."""
+    shown = [name if len(name) <= 80 else short(name) for name in islice(map(str, names), most)]
+    return ", ".join([*shown, *(["…"] if len(names) > most else [])]) or "none"
