@@ -47,9 +47,10 @@ class GraphSession:
         most_bytes = FREE_BYTES + threads * THREAD_BYTES + WEIGHTS_TIMES * len(data)
         with _refusing():
             self._session = _session(data, most_bytes, FOLDED_BYTES // max(seen.folded, 1))
-            ends = [*self._session.get_inputs(), *self._session.get_outputs()]
-        for value, size in zip(ends, (window_samples, dim), strict=True):
-            _check_shape(value, size)
+            for value, size in zip(
+                [*self._session.get_inputs(), *self._session.get_outputs()], (window_samples, dim), strict=True
+            ):
+                _check_shape(value, size)
         options = run_options()
         with time_limit(options, RUN_S):
             first = self.run(_probe(window_samples), options)
@@ -146,6 +147,8 @@ def _refusing() -> Iterator[None]:
     """Whatever onnxruntime raises, which is many things, as `Refused`."""
     try:
         yield
+    except Refused:
+        raise
     except Exception as error:
         words = str(error)
         if "BFCArena" in words or isinstance(error, MemoryError):

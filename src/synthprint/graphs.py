@@ -128,9 +128,10 @@ def outline(data: bytes) -> Outline:
 
 
 def _look_through(wire: _Wire, start: int, end: int, seen: Outline) -> None:
+    nodes = []
     for number, first, last in wire.messages(start, end, (_NODE, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE)):
         if number == _NODE:
-            _look_at_node(wire, first, last, seen)
+            nodes.append((first, last))  # looked at once the constants are known, which stand behind them
         elif number == _INITIALIZER:
             seen.constants.add(_look_at_tensor(wire, first, last))
         elif number == _SPARSE:
@@ -138,6 +139,8 @@ def _look_through(wire: _Wire, start: int, end: int, seen: Outline) -> None:
         else:
             name = [wire.text(*at) for _, *at in wire.messages(first, last, (_VALUE_NAME,))]
             (seen.inputs if number == _INPUT else seen.outputs).append(name[-1] if name else b"")
+    for first, last in nodes:
+        _look_at_node(wire, first, last, seen)
 
 
 def _look_at_node(wire: _Wire, start: int, end: int, seen: Outline) -> None:

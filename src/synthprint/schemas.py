@@ -151,7 +151,10 @@ def checked(value: Any, schema: type[Wanted], way: tuple[Step, ...] = (), words:
     except msgspec.ValidationError as error:
         refused = _refused(str(error), value, schema, words)
         raise Refused(refused.reason, way + refused.steps) from None
-    except UnicodeEncodeError:
+    except UnicodeEncodeError:  # half a character where none may be; msgspec does not say where
+        whole = _whole_characters(value)
+        if whole != value:
+            checked(whole, schema, way, words)
         raise Refused("has a key that is no text", way) from None
     except (RecursionError, OverflowError):
         raise Refused("is nested too deep, or has a number beyond reason", way) from None
@@ -175,6 +178,15 @@ def _entries(value: Any) -> Iterator[tuple[Step, Any]]:
     if isinstance(value, dict):
         return ((str(key), inner) for key, inner in value.items())
     return iter(enumerate(value)) if isinstance(value, list) else iter(())
+
+
+def _whole_characters(value: Any) -> Any:
+    """A copy with a mark in place of each half of a character."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_whole_characters(key): _whole_characters(inner) for key, inner in value.items()}
+    return [_whole_characters(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refused(message: str, value: Any, schema: Any, words: Mapping[str, str]) -> Refused:

@@ -219,7 +219,7 @@ def calibration_of(table: Any) -> Calibration:
         raise CalibrationError(f"not a calibration of this version: {short(table.format)}")
     with within("map"):
         found: Map
-        if "slope" in table.map:
+        if not {"slope", "intercept"}.isdisjoint(table.map):
             found = made(Line, checked(table.map, _LineTable))
         else:
             knots = checked(table.map, _KnotsTable)
