@@ -277,7 +277,8 @@ def test_enrolling_makes_a_gallery_that_traces(cli: Synthprint, tiny_corpus: Man
 
 def test_enrolling_twice_or_under_two_names(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
     words = ("enrol", own, "source-1", clip(tiny_corpus, 1, 0), clip(tiny_corpus, 1, 7), "--model", cli.model)
-    assert cli.json(*words) == {"added": ["7.wav"], "already": {"0.wav": "source-1/0.wav"}, "failures": []}
+    already = {"0.wav": "source-1/0.wav"}
+    assert cli.json(*words) == {"added": ["7.wav"], "already": already, "failures": [], "remarks": {}}
     assert cli.json(*words)["added"] == []
     other = ("enrol", own, "source-2", clip(tiny_corpus, 1, 0), "--model", cli.model)
     with pytest.raises(GalleryError, match="--force"):

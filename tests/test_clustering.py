@@ -25,7 +25,8 @@ from synthprint.conditions import Limits, conditions
 from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError
 from synthprint.extractors import Extractor, load_extractor
 from synthprint.tracing.calibrations import ComparisonCalibrations, fit_comparisons
-from synthprint.tracing.enrolment import embed_stream, from_manifest, opened
+from synthprint.tracing.enrolment import from_manifest, opened
+from synthprint.tracing.examining import ExaminedClip, examined
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.thresholds import set_threshold
 from synthprint.tracing.tracer import Tracer
@@ -88,7 +89,7 @@ def members(found: Clustering) -> set[frozenset[str]]:
 def test_groups_are_those_of_the_definition(
     extractor: Extractor, paths: list[Path], calibrations: ComparisonCalibrations
 ) -> None:
-    every = embed_stream(extractor, exhibits.decoded(paths)).vectors
+    every = [clip.vector for clip in examined(extractor, paths) if isinstance(clip, ExaminedClip)]
     vectors = unit(np.stack([every[i] for i in range(len(paths))]))
     similarity = vectors @ vectors.T
     threshold = float(np.median(similarity[np.triu_indices(len(paths), 1)]))

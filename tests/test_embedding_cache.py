@@ -187,8 +187,8 @@ def test_a_second_run_decodes_and_embeds_nothing(
     assert first.seen == CLIPS
 
     decoded: list[Path] = []
-    load = audio.load
-    monkeypatch.setattr(audio, "load", lambda path: decoded.append(path) or load(path))
+    decode = audio.decode
+    monkeypatch.setattr(audio, "decode", lambda path, *rest: decoded.append(path) or decode(path, *rest))
     second = Counting()
     found, failed = embed_manifest(second, manifest, cache=tmp_path / "cache")
     assert same(found, expected)

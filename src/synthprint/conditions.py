@@ -8,8 +8,9 @@ each estimate is was measured: docs/limits.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from synthprint.checkpoint import measured_for
 from synthprint.errors import AudioError, CheckpointError
 from synthprint.linting.inspection import BAND_EDGE_DB, FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers
 from synthprint.schemas import Refused, Text, checked, made, table_of
+from synthprint.sound.waves import AnyWave, extremes
 
 FRAME, HOP = 512, 256  # samples
 BLOCK_S, SPECTRAL_BLOCKS = 10.0, 18
@@ -30,6 +32,7 @@ LIMITS = "limits.json"  # in a checkpoint's folder
 GREATEST = 1e9  # value of a limit, of whatever sign
 FLOOR = 1e-12  # power, added before a logarithm
 BANDS = 16  # that the noise is estimated in, 500 Hz each
+LOWEST_BIN = 3  # 94 Hz; below, a window's lobe would let an offset of the wave pass for noise
 NOISE_QUANTILE = 0.05  # of a band's power over time: noise is what is left where the speech pauses
 NOISE_BIAS = 0.52  # that quantile of stationary noise relative to its mean, measured with white noise
 SNR_RANGE_DB = (-10.0, 60.0)  # beyond, the estimate is no more than its bound
@@ -154,29 +157,33 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def conditions(wave: np.ndarray) -> Conditions:
+def conditions(wave: AnyWave) -> Conditions:
     """Measure a wave [T] float32 at 16 kHz, in little memory beyond its own.
 
     Raises:
         AudioError: a sample is not finite, or there is none.
     """
-    low, high = (float(wave.min()), float(wave.max())) if len(wave) else (math.nan, math.nan)
+    low, high = extremes(wave) if len(wave) else (math.nan, math.nan)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError("clip", "has no samples, or samples that are not numbers")
-    size = round(BLOCK_S * SAMPLE_RATE)
     # A last block shorter than a frame has no spectrum of its own: it stays with the one before.
-    starts = np.arange(0, max(1, len(wave) - FRAME + 1), size)
-    blocks = np.split(wave, starts[1:])
-    chosen = np.unique(np.linspace(0, len(blocks) - 1, SPECTRAL_BLOCKS).round().astype(int))
-    power = np.concatenate([_spectrogram(blocks[i]) for i in chosen])
+    starts = np.arange(0, max(1, len(wave) - FRAME + 1), round(BLOCK_S * SAMPLE_RATE))
+    bounds = list(pairwise([*starts.tolist(), len(wave)]))
+    chosen = np.unique(np.linspace(0, len(bounds) - 1, SPECTRAL_BLOCKS).round().astype(int))
+    power = np.concatenate([_spectrogram(wave[slice(*bounds[i])]) for i in chosen])
     bandwidth_hz = _bandwidth_hz(power)
+    clipped, levels = 0, []
+    for start, end in bounds:
+        block = wave[start:end]
+        clipped += _clipped(block, low, high)
+        levels.append(frame_powers(block, round(FRAME_S * SAMPLE_RATE)))
     return Conditions(
         duration_s=len(wave) / SAMPLE_RATE,
         bandwidth_hz=bandwidth_hz,
         peak_db=20 * math.log10(max(high, -low) + FLOOR),
-        clipped_share=sum(_clipped(block, low, high) for block in blocks) / len(wave),
+        clipped_share=clipped / len(wave),
         snr_db=_snr_db(power),
-        silence_share=_silence_share(blocks),
+        silence_share=_silence_share(np.concatenate(levels)),
         hole_share=_hole_share(power, bandwidth_hz),
         music=_is_music(power),
     )
@@ -233,17 +240,18 @@ def _clipped(block: np.ndarray, low: float, high: float) -> int:
     return clipped
 
 
-def _silence_share(blocks: Sequence[np.ndarray]) -> float:
-    powers = np.concatenate([frame_powers(block, round(FRAME_S * SAMPLE_RATE)) for block in blocks])
+def _silence_share(powers: np.ndarray) -> float:
     return float(np.mean(powers <= powers.max() * 10 ** (-SILENCE_BELOW_PEAK_DB / 10)))
 
 
 def _snr_db(power: np.ndarray) -> float:
     """The noise is a low quantile over time of the power in each band (as in minimum statistics, Martin 2001)."""
-    heard = power[power.sum(axis=1) > audio.SILENCE**2]
+    heard = power[power[:, LOWEST_BIN:].sum(axis=1) > audio.SILENCE**2]
     if not len(heard):
         return SNR_RANGE_DB[0]
-    bands = heard[:, 1:].reshape(len(heard), BANDS, -1).sum(axis=2, dtype=np.float64)
+    bands = heard[:, 1:].reshape(len(heard), BANDS, -1).astype(np.float64)
+    bands[:, 0, : LOWEST_BIN - 1] = 0.0
+    bands = bands.sum(axis=2)
     noise = float(np.quantile(bands, NOISE_QUANTILE, axis=0).sum()) / NOISE_BIAS
     speech = float(bands.mean(axis=0).sum()) - noise
     return float(np.clip(10 * np.log10(max(speech, FLOOR) / (noise + FLOOR)), *SNR_RANGE_DB))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
 from synthprint.schemas import Refused
+from synthprint.sound.waves import AnyWave
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
 from synthprint.vectors import unit
 
@@ -35,20 +37,33 @@ LONG_WINDOWS = 600  # half an hour of 3 s windows
 PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
 CACHED_UTTERANCES = 250  # what is made is cached after so many
 MOST_FAILURES_BYTES = 1 << 30  # of the list that an interrupted job leaves with a part
-METHOD = "windows-mean-2"  # in the cache: raise it when other embeddings come of the same weights and audio
+METHOD = "windows-mean-3"  # in the cache: raise it when other embeddings come of the same weights and audio
 
-Wave = np.ndarray | AudioError  # [T] at 16 kHz, or the error met on the way to it
+Wave = AnyWave | AudioError  # [T] at 16 kHz, or the error met on the way to it
 
 
 @dataclass(frozen=True, eq=False)
 class Covered:
-    """The windows of one utterance: W views [T] and where they start, in seconds."""
+    """The windows [window] of a wave [T] that hold any sound: where they start, in samples."""
 
-    windows: list[np.ndarray]
-    starts_s: np.ndarray
+    wave: AnyWave
+    window: int
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def starts_s(self) -> np.ndarray:
+        """[W] in seconds."""
+        return self.starts / SAMPLE_RATE
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in self.starts.tolist():
+            yield np.ascontiguousarray(audio.wrap(self.wave[start : start + self.window], self.window))
 
 
-def cover(wave: np.ndarray, window: int, path: str | Path) -> Covered:
+def cover(wave: AnyWave, window: int, path: str | Path) -> Covered:
     """The windows [window] of `wave` [T] that hold any sound.
 
     Raises:
@@ -57,20 +72,18 @@ def cover(wave: np.ndarray, window: int, path: str | Path) -> Covered:
     if audio.is_silent(wave):
         raise AudioError(path, audio.SILENT)
     starts = audio.window_starts(len(wave), window)
-    wave = audio.wrap(wave, window)
-    views = [wave[start : start + window] for start in starts]
-    heard = [i for i, view in enumerate(views) if not audio.is_silent(view)]
-    return Covered([np.ascontiguousarray(views[i]) for i in heard], starts[heard] / SAMPLE_RATE)
+    heard = [not audio.is_silent(wave[start : start + window]) for start in starts.tolist()]
+    return Covered(wave, window, starts[heard])
 
 
-def embed_wave(extractor: Extractor, wave: np.ndarray, path: str | Path = "clip") -> tuple[np.ndarray, Windows]:
+def embed_wave(extractor: Extractor, wave: AnyWave, path: str | Path = "clip") -> tuple[np.ndarray, Windows]:
     """The embedding [D] of one wave [T] at 16 kHz, and those of its windows.
 
     Raises:
         AudioError: it is silent.
     """
     covered = cover(wave, extractor.window_samples, path)
-    vectors = extractor.embed_windows(covered.windows)
+    vectors = _embedded(extractor, [covered])
     if not np.isfinite(vectors).all():
         raise AudioError(path, NOT_FINITE)
     return pooled(vectors), Windows(vectors, np.zeros(len(vectors), np.int64), covered.starts_s)
@@ -82,10 +95,40 @@ def pooled(vectors: np.ndarray) -> np.ndarray:
     return mean
 
 
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """An utterance's embedding [D], and those of its windows [W, D] that start at `starts_s` [W]."""
+
+    vector: np.ndarray
+    windows: np.ndarray
+    starts_s: np.ndarray
+
+
+def embed_each(
+    extractor: Extractor, waves: Iterable[tuple[str, Wave]], most_clips: int | None = None
+) -> Iterator[tuple[str, Embedded | AudioError]]:
+    """Embed a stream of (id, wave [T] at 16 kHz, or the error met on the way to it), in order.
+
+    Args:
+        most_clips: that are gathered before they are embedded; fewer are, where they have many windows.
+    """
+    for chunk in _chunks(waves, extractor.window_samples, most_clips):
+        flat = _embedded(extractor, [covered for _, covered in chunk if isinstance(covered, Covered)])
+        position = 0
+        for key, covered in chunk:
+            if isinstance(covered, AudioError):
+                yield key, covered
+                continue
+            own = flat[position : position + len(covered)]
+            position += len(own)
+            finite = bool(np.isfinite(own).all())
+            yield key, Embedded(pooled(own), own, covered.starts_s) if finite else AudioError(key, NOT_FINITE)
+
+
 def embed(
     extractor: Extractor, waves: Iterable[tuple[str, Wave]], keep_windows: bool = False
 ) -> tuple[Embeddings | None, dict[str, str]]:
-    """Embed a stream of (id, wave [T] at 16 kHz, or the error met on the way to it).
+    """Embed a stream as `embed_each` does.
 
     Returns:
         The embeddings in the order of the stream (None if there is none), and id -> reason of each failure.
@@ -94,53 +137,50 @@ def embed(
     vectors: list[np.ndarray] = []
     windows: list[Windows] = []
     failures: dict[str, str] = {}
-    for chunk in _chunks(waves, extractor.window_samples, failures):
-        flat = _embedded(extractor, [view for _, covered in chunk for view in covered.windows])
-        position = 0
-        for key, covered in chunk:
-            own = flat[position : position + len(covered.windows)]
-            position += len(own)
-            if not np.isfinite(own).all():
-                failures[key] = NOT_FINITE
-                continue
-            if keep_windows:
-                windows.append(Windows(own, np.full(len(own), len(ids)), covered.starts_s))
-            ids.append(key)
-            vectors.append(pooled(own))
+    for key, embedded in embed_each(extractor, waves):
+        if isinstance(embedded, AudioError):
+            failures[key] = embedded.reason
+            continue
+        if keep_windows:
+            owners = np.full(len(embedded.windows), len(ids))
+            windows.append(Windows(embedded.windows, owners, embedded.starts_s))
+        ids.append(key)
+        vectors.append(embedded.vector)
     if not ids:
         return None, failures
     return Embeddings(tuple(ids), np.stack(vectors), extractor.digest, _joined(windows)), failures
 
 
-def _embedded(extractor: Extractor, windows: list[np.ndarray]) -> np.ndarray:
-    """Windows [T] -> [W, D]; those of a long clip a part at a time, showing how far it is."""
-    if len(windows) < LONG_WINDOWS:
-        return extractor.embed_windows(windows)
+def _embedded(extractor: Extractor, waves: Sequence[Covered]) -> np.ndarray:
+    """The windows of waves -> [W, D], so many at a time; of a long clip showing how far it is."""
+    total = sum(map(len, waves))
+    if not total:
+        return np.zeros((0, extractor.dim), np.float32)
+    windows = (window for covered in waves for window in covered)
+    if total < LONG_WINDOWS:
+        return extractor.embed_windows(list(windows))
     parts = []
-    with progress("embedding a long clip", len(windows)) as shown:
-        for start in range(0, len(windows), CHUNK_WINDOWS):
-            parts.append(extractor.embed_windows(windows[start : start + CHUNK_WINDOWS]))
-            shown.advance(len(parts[-1]))
+    with progress("embedding a long clip", total) as shown:
+        while some := list(islice(windows, CHUNK_WINDOWS)):
+            parts.append(extractor.embed_windows(some))
+            shown.advance(len(some))
     return np.concatenate(parts)
 
 
 def _chunks(
-    waves: Iterable[tuple[str, Wave]], window: int, failures: dict[str, str]
-) -> Iterator[list[tuple[str, Covered]]]:
-    """The utterances with their windows, several at a time; those that have none go to `failures`."""
-    chunk: list[tuple[str, Covered]] = []
+    waves: Iterable[tuple[str, Wave]], window: int, most_clips: int | None
+) -> Iterator[list[tuple[str, Covered | AudioError]]]:
+    """The utterances with their windows, several at a time, or why they have none."""
+    chunk: list[tuple[str, Covered | AudioError]] = []
     count = 0
     for key, wave in waves:
         try:
-            if isinstance(wave, AudioError):
-                raise wave
-            covered = cover(wave, window, key)
+            covered: Covered | AudioError = wave if isinstance(wave, AudioError) else cover(wave, window, key)
         except AudioError as error:
-            failures[key] = error.reason
-            continue
+            covered = error
         chunk.append((key, covered))
-        count += len(covered.windows)
-        if count >= CHUNK_WINDOWS:
+        count += len(covered) if isinstance(covered, Covered) else 0
+        if count >= CHUNK_WINDOWS or len(chunk) == most_clips:
             yield chunk
             chunk, count = [], 0
     if chunk:
@@ -274,7 +314,8 @@ def _load_part(part: Path) -> tuple[Embeddings | None, dict[str, str]] | None:
 def _waves(manifest: Manifest, utterances: Sequence[Utterance], pack: Pack | None) -> Iterator[tuple[str, Wave]]:
     if pack is not None:
         return ((u.id, _packed(pack, u)) for u in utterances)
-    waves = audio.decoded([manifest.audio_path(u) for u in utterances])
+    sounds = audio.decoded([manifest.audio_path(u) for u in utterances])
+    waves = (sound if isinstance(sound, AudioError) else sound.wave for sound in sounds)
     return zip((u.id for u in utterances), waves, strict=True)
 
 

@@ -26,6 +26,7 @@ from synthprint.errors import AudioError, ManifestError
 from synthprint.files import cache_folder, locked, stamp
 from synthprint.progress import track
 from synthprint.schemas import Refused, Sha256, made, table_of
+from synthprint.sound.waves import SILENT, AnyWave, blocks, is_silent
 from synthprint.types import Manifest
 
 INT16_FULL_SCALE = 32767
@@ -107,7 +108,7 @@ class Pack:
 
 def default_folder(manifest: Manifest) -> Path:
     """Where the pack of `manifest` is kept; see `files.cache_folder`."""
-    return cache_folder() / "packs" / manifest.digest()[:16]
+    return cache_folder() / "packs-2" / manifest.digest()[:16]
 
 
 def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
@@ -174,21 +175,29 @@ def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[
     by_content = {entry.sha256: entry for entry in entries.values()}
     # Files are stamped before they are read: one that is changed meanwhile is decoded again the next time.
     stamps = [stamp(Path(path)) or (0, 0) for path in paths]
-    waves = audio.decoded([Path(path) for path in paths])
+    sounds = audio.decoded([Path(path) for path in paths])
     with open(folder / SAMPLES, "ab") as samples, open(folder / INDEX, "a", encoding="utf-8") as index:
-        for path, stamped, wave in track(zip(paths, stamps, waves, strict=True), "decoding", total=len(paths)):
-            if isinstance(wave, AudioError) or audio.is_silent(wave):
-                reasons[path] = wave.reason if isinstance(wave, AudioError) else audio.SILENT
+        for path, stamped, sound in track(zip(paths, stamps, sounds, strict=True), "decoding", total=len(paths)):
+            if isinstance(sound, AudioError) or is_silent(sound.wave):
+                reasons[path] = sound.reason if isinstance(sound, AudioError) else SILENT
                 continue
-            data = np.round(wave * INT16_FULL_SCALE).astype(np.int16).tobytes()
-            digest = hashlib.sha256(data).hexdigest()
-            twin = by_content.get(digest)
+            digest = hashlib.sha256()
+            for data in _stored(sound.wave):
+                digest.update(data)
+            twin = by_content.get(digest.hexdigest())
             if not twin:
                 offset = samples.tell() // SAMPLE_BYTES
-                samples.write(data)
+                for data in _stored(sound.wave):
+                    samples.write(data)
                 samples.flush()
-            entry = _Entry(path, *stamped, digest, twin.offset if twin else offset, len(wave))
+            entry = _Entry(path, *stamped, digest.hexdigest(), twin.offset if twin else offset, len(sound.wave))
             index.write(json.dumps(asdict(entry)) + "\n")
             index.flush()
-            entries[path] = by_content[digest] = entry
+            entries[path] = by_content[entry.sha256] = entry
     return reasons
+
+
+def _stored(wave: AnyWave) -> Iterator[bytes]:
+    """A wave as it is stored, a block at a time."""
+    for block in blocks(wave):
+        yield np.round(block * INT16_FULL_SCALE).astype(np.int16).tobytes()

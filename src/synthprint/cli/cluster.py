@@ -9,7 +9,7 @@ import typer
 
 from synthprint.cli.gallery import report_enrolled, writable
 from synthprint.cli.tables import print_notes, print_table
-from synthprint.cli.trace import Backend, Enrolled, Model, Threads, shown
+from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def cluster(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
+    channel: Channel = "auto",
 ) -> None:
     """Which clips come from one source, and which of these are new. Exits with 1 if a clip could not be read."""
     import json
@@ -54,7 +55,7 @@ def cluster(
         Limits.load(folder, extractor.digest),
     )
     tracer = None if no_gallery else Tracer(extractor, Gallery.load(gallery_folder(gallery)), backend)
-    found = grouped(extractor, clips, tuning, threshold, calibrations, limits, tracer)
+    found = grouped(extractor, clips, tuning, threshold, calibrations, limits, tracer, channel)
     if out:
         _write(found, extractor.digest, out)
     if as_json:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthprint.cli.tables import print_table
-from synthprint.cli.trace import Model, Threads
+from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.trace import Channel, Model, Threads
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
@@ -53,13 +53,14 @@ def enrol(
     force: Force = False,
     as_json: Json = False,
     threads: Threads = None,
+    channel: Channel = "auto",
 ) -> None:
     """Add clips of a source to a gallery, from one clip up; nothing is trained. Exits with 1 if a clip was left out."""
     from synthprint.tracing.enrolment import from_files
     from synthprint.tracing.gallery_files import Source
 
     with writable(gallery, start_from, model, threads) as (extractor, chosen):
-        enrolled = from_files(extractor, source, clips, Source(family, kind, vocoder)).into(chosen, force)
+        enrolled = from_files(extractor, source, clips, Source(family, kind, vocoder), channel).into(chosen, force)
         count = chosen.clip_counts().get(source, 0)
     report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
@@ -334,10 +335,13 @@ def report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
 
     if as_json:
         failures = [{"path": path, "error": reason} for path, reason in enrolled.failures.items()]
-        _print_json({"added": enrolled.added, "already": enrolled.already, "failures": failures})
+        _print_json({"added": enrolled.added, "already": enrolled.already, "failures": failures,
+                     "remarks": {path: list(remarks) for path, remarks in enrolled.remarks.items()}})  # fmt: skip
     else:
         already = f", {len(enrolled.already)} there already" if enrolled.already else ""
         typer.echo(f"{counted(len(enrolled.added), 'clip')} added{already}; {summary}")
+        for path, remarks in enrolled.remarks.items():
+            print_notes(f"{printable(path)}: {remark}" for remark in remarks)
         for path, reason in enrolled.failures.items():
             typer.echo(f"left out: {printable(path)}: {reason}", err=True)
     if enrolled.failures:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from synthprint.cli.trace import Backend, Enrolled, Model, Threads, shown
+from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
 from synthprint.linting.findings import counted
 
 
@@ -24,6 +24,7 @@ def report(
     model: Model = None,
     backend: Backend = None,
     threads: Threads = None,
+    channel: Channel = "auto",
 ) -> None:
     """Examine clips and write a report that can be printed and repeated. Exits with 1 if a clip could not be read."""
     from synthprint import files
@@ -34,15 +35,15 @@ def report(
     if out.suffix != ".html":
         raise typer.BadParameter(f"{out} must end in .html", param_hint="--out")
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
-             "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out}  # fmt: skip
+             "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out,
+             "--channel": channel if channel != "auto" else None}  # fmt: skip
     options = [word for name, value in named.items() if value for word in (name, str(value))]
     words = ["synthprint", "report", "-o", str(out), *options]
     command = shlex.join(
         [*words, *(["--"] if any(str(clip).startswith("-") for clip in clips) else []), *map(str, clips)]
     )
-    found = examine(
-        Tracer.load(gallery, model, backend, threads), clips, Question(case, question, analyst, date), command
-    )
+    tracer = Tracer.load(gallery, model, backend, threads, channel)
+    found = examine(tracer, clips, Question(case, question, analyst, date), command)
     files.write_text(out, report_page(found), errors="backslashreplace")
     if json_out:
         files.write_json(json_out, found.to_dict())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthprint.cli.tables import print_notes, print_table
-from synthprint.cli.trace import Backend, Enrolled, Model, Threads, shown
+from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
 
 if TYPE_CHECKING:
     from synthprint.tracing.timeline import ChangePoint, Segment
@@ -22,6 +22,7 @@ def timeline(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Draw a picture: ends in .svg or .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
+    channel: Channel = "auto",
 ) -> None:
     """Where in a clip the source changes, as at a splice, and which enrolled source made each part."""
     import json
@@ -32,7 +33,7 @@ def timeline(
 
     if out and out.suffix not in (".svg", ".png"):
         raise typer.BadParameter(f"{out} must end in .svg or .png", param_hint="--out")
-    found = trace_over_time(Tracer.load(gallery, model, backend, threads), clip)
+    found = trace_over_time(Tracer.load(gallery, model, backend, threads, channel), clip)
     if out:
         timeline_figure(found, out)
     if as_json:

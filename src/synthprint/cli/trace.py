@@ -28,6 +28,12 @@ Model = Annotated[
     typer.Option("--model", help="The extractor's checkpoint (default: the one that comes with synthprint)."),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads that embed (default: one per core).")]
+Channel = Annotated[
+    str,
+    typer.Option(
+        help="Of files with several: auto (the average, unless it loses what a channel carries), mean, side, 1, 2, …"
+    ),
+]
 WIDEST_NAME = 40  # characters that a line leaves for a source
 
 
@@ -40,12 +46,13 @@ def trace(
     nearest: Annotated[int, typer.Option(min=0, help="How many enrolled clips to list.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each clip.")] = False,
     threads: Threads = None,
+    channel: Channel = "auto",
 ) -> None:
     """Which enrolled source made each clip, or none of them. Exits with 1 if a clip could not be read."""
-    from synthprint.tracing.enrolment import clips_in
+    from synthprint.tracing.examining import clips_in
     from synthprint.tracing.tracer import Tracer
 
-    tracer = Tracer.load(gallery, model, backend, threads)
+    tracer = Tracer.load(gallery, model, backend, threads, channel)
     tracer.top, tracer.nearest = top, nearest
     paths = [path for _, path in clips_in(clips)]
     answers = tracer.trace_many(paths)
@@ -69,6 +76,7 @@ def compare(
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
+    channel: Channel = "auto",
 ) -> None:
     """How strongly two clips, or two sets of clips, speak for one source. Exits with 1 if a clip was left out."""
     import json
@@ -82,7 +90,7 @@ def compare(
     folder = model_folder(model)
     extractor = load_extractor(folder, threads=threads)
     calibrations = ComparisonCalibrations.load(folder, extractor.digest)
-    found = compare_sets(extractor, a, b, calibrations, Limits.load(folder, extractor.digest))
+    found = compare_sets(extractor, a, b, calibrations, Limits.load(folder, extractor.digest), channel)
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
     else:

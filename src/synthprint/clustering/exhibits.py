@@ -14,18 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import files
-from synthprint.audio import decoded
 from synthprint.calibration.calibration import Evidence
 from synthprint.clustering.linkage import Merge, average_linkage, cut
 from synthprint.clustering.tuning import Tuning
 from synthprint.conditions import Conditions, Limits
-from synthprint.errors import EmbeddingsError, GalleryError
+from synthprint.errors import AudioError, EmbeddingsError, GalleryError
 from synthprint.extractors import Extractor
-from synthprint.progress import track
+from synthprint.sound.channels import AUTO
 from synthprint.tracing.calibrations import ComparisonCalibrations
 from synthprint.tracing.comparison import beyond_limits
-from synthprint.tracing.enrolment import clips_in, embed_stream, reason_of
+from synthprint.tracing.examining import ExaminedClip, UnusableClip, clips_in, examined
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
 from synthprint.vectors import exact_cosines, unit
@@ -147,6 +145,7 @@ def cluster(
     calibrations: ComparisonCalibrations | None = None,
     limits: Limits | None = None,
     tracer: Tracer | None = None,
+    channel: str = AUTO,
 ) -> Clustering:
     """Group clips by source.
 
@@ -155,6 +154,7 @@ def cluster(
         tuning, calibrations, limits: of the extractor.
         threshold: in place of the tuning's.
         tracer: with the same extractor; traces each group.
+        channel: of files with several: "auto", "mean", "side", or a number from 1.
 
     Raises:
         EmbeddingsError: no clip is usable, or they are too many.
@@ -168,19 +168,26 @@ def cluster(
     found = list(dict.fromkeys(path for _, path in clips_in(paths)))
     if len(found) > MOST_CLIPS:
         raise EmbeddingsError(f"{len(found):,} clips are more than the {MOST_CLIPS:,} that are grouped at once")
-    embedded = embed_stream(extractor, track(decoded(found), "embedding", len(found)))
-    failures = {str(found[i]): reason_of(found[i], reason) for i, reason in embedded.failures.items()}
-    if not embedded.vectors:
+    exhibits: list[Exhibit] = []
+    vectors: list[np.ndarray] = []
+    failures: dict[str, str] = {}
+    for clip in examined(extractor, found, channel, "embedding"):
+        try:
+            if isinstance(clip, UnusableClip):
+                raise AudioError(clip.path, clip.reason)
+            exhibits.append(_exhibit(clip, extractor, limits))
+            vectors.append(clip.vector)
+        except AudioError as error:
+            failures[str(clip.path)] = error.reason
+    if not exhibits:
         path, reason = next(iter(failures.items()), ("", "no clips were given"))
         raise EmbeddingsError(f"none of {len(found)} clips can be used; {path}: {reason}")
-    places = sorted(embedded.vectors)
-    exhibits = tuple(_exhibit(found[i], embedded.states[i], extractor, limits) for i in places)
-    directions = unit(np.stack([embedded.vectors[i] for i in places]))
-    return _grouped(exhibits, directions, tuning, threshold, calibrations, tracer, failures)
+    return _grouped(tuple(exhibits), unit(np.stack(vectors)), tuning, threshold, calibrations, tracer, failures)
 
 
-def _exhibit(path: Path, state: Conditions, extractor: Extractor, limits: Limits | None) -> Exhibit:
-    return Exhibit(str(path), files.sha256(path), state, beyond_limits(extractor, state, limits))
+def _exhibit(clip: ExaminedClip, extractor: Extractor, limits: Limits | None) -> Exhibit:
+    warnings = (*clip.remarks, *beyond_limits(extractor, clip.state, limits))
+    return Exhibit(str(clip.path), clip.sha256(), clip.state, warnings)
 
 
 def _grouped(

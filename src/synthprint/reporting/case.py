@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from synthprint import __version__, audio, files
-from synthprint.audio import AudioInfo, decoded
+from synthprint.audio import AudioInfo
 from synthprint.calibration.calibration import Calibration
 from synthprint.conditions import Limits
 from synthprint.errors import AudioError, EmbeddingsError
-from synthprint.progress import track
 from synthprint.tracing.calibrations import SourceCalibrations
-from synthprint.tracing.enrolment import clips_in, embed_stream, reason_of
+from synthprint.tracing.examining import ExaminedClip, UnusableClip, clips_in, examined
 from synthprint.tracing.gallery_files import INDEX
 from synthprint.tracing.openset import Rule
-from synthprint.tracing.timeline import Timeline, Tuning, timeline_of_wave
+from synthprint.tracing.timeline import Timeline, Tuning
+from synthprint.tracing.timeline import timeline as timeline_of
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
 from synthprint.vectors import cosines, unit
@@ -146,20 +146,30 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
         GalleryError: nothing is enrolled.
     """
     found = list(dict.fromkeys(path for _, path in clips_in(paths)))
-    digests = {path: files.sha256(path) for path in found if path.is_file()}
-    embedded = embed_stream(tracer.extractor, track(decoded(found), "examining", len(found)))
-    failures = {
-        str(found[i]): Unread(reason_of(found[i], reason), digests.get(found[i], ""))
-        for i, reason in embedded.failures.items()
-    }
-    places = sorted(embedded.vectors)
-    if not places:
+    usable: list[tuple[ExaminedClip, str]] = []
+    failures: dict[str, Unread] = {}
+    for clip in examined(tracer.extractor, found, tracer.channel, "examining"):
+        try:
+            if isinstance(clip, UnusableClip):
+                raise AudioError(clip.path, clip.reason)
+            usable.append((clip, clip.sha256()))
+        except AudioError as error:
+            failures[str(clip.path)] = Unread(error.reason, _digest(clip.path))
+    if not usable:
         path, unread = next(iter(failures.items()), ("", Unread("no clips were given", "")))
         raise EmbeddingsError(f"none of {len(found)} clips can be examined; {path}: {unread.reason}")
-    vectors = np.stack([embedded.vectors[i] for i in places])
-    traces = tracer.answer_many(vectors, [str(found[i]) for i in places], [embedded.states[i] for i in places])
-    clips = tuple(_clip(tracer, found[i], digests[found[i]], trace) for i, trace in zip(places, traces, strict=True))
+    vectors = np.stack([clip.vector for clip, _ in usable])
+    traces = tracer.answer_clips([clip for clip, _ in usable])
+    clips = tuple(_clip(tracer, clip.path, digest, trace) for (clip, digest), trace in zip(usable, traces, strict=True))
     return Case(asked, clips, _pairs(tracer, vectors), _method(tracer, command), failures)
+
+
+def _digest(path: Path) -> str:
+    """Of a file that could not be examined; "" where it cannot be read either."""
+    try:
+        return files.sha256(path) if path.is_file() else ""
+    except OSError:
+        return ""
 
 
 def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace) -> Clip:
@@ -168,7 +178,7 @@ def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace) -> Clip:
         header = audio.info(path)
     with suppress(AudioError):  # gone since it was traced
         if (trace.duration_s or 0.0) >= WORTH_A_TIMELINE_S and tuning.extractor == tracer.extractor.digest:
-            timeline = timeline_of_wave(tracer, audio.load(path), str(path), tuning)
+            timeline = timeline_of(tracer, path, tuning)
     return Clip(str(path), sha256, header, trace, timeline)
 
 

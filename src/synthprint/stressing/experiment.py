@@ -194,5 +194,5 @@ def _folds(clean: Embeddings, source_of: Mapping[str, str], left_out: dict[str, 
 def _voices(clips: Manifest, spare: Sequence[Utterance], seed: int) -> list[np.ndarray]:
     pool = list(spare or clips.utterances)
     chosen = np.random.default_rng(seed).permutation(len(pool))[:VOICES]
-    waves = audio.decoded([clips.audio_path(pool[i]) for i in chosen])
-    return [wave for wave in waves if not isinstance(wave, AudioError)]
+    sounds = audio.decoded([clips.audio_path(pool[i]) for i in chosen])
+    return [np.asarray(sound.wave[:]) for sound in sounds if not isinstance(sound, AudioError)]

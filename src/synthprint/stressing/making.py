@@ -128,7 +128,8 @@ class Maker:
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), zlib.crc32(utterance.id.encode())])
         try:
             wave = audio.load(self.clips.audio_path(utterance))
-            degraded = wave if level is None else audio.checked(kind.apply(wave, level, rng), utterance.path)
+            degraded = wave if level is None else kind.apply(wave, level, rng)
+            degraded = np.asarray(audio.checked(degraded, utterance.path)[:])
             return degraded, (not np.array_equal(degraded, wave), conditions(degraded))
         except AudioError as error:
             return error, None

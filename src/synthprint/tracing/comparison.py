@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import audio
 from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Calibration, Evidence
 from synthprint.calibration.verbal import strength
-from synthprint.conditions import Conditions, Limits, conditions, outside
+from synthprint.conditions import Conditions, Limits, outside
 from synthprint.errors import AudioError, EmbeddingsError
-from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor
+from synthprint.sound.channels import AUTO
 from synthprint.tracing.calibrations import ComparisonCalibrations
-from synthprint.tracing.enrolment import clips_in, reason_of
+from synthprint.tracing.examining import UnusableClip, clips_in, examined
 from synthprint.vectors import cosines, unit
 
 
@@ -76,12 +75,14 @@ def compare(
     b: str | Path | Sequence[str | Path],
     calibrations: ComparisonCalibrations | None = None,
     limits: Limits | None = None,
+    channel: str = AUTO,
 ) -> Comparison:
     """How alike two clips, or two sets of clips, are, and how strongly that speaks for one source.
 
     Args:
         a, b: files, or folders: all audio below them.
         calibrations, limits: of the extractor.
+        channel: of files with several: "auto", "mean", "side", or a number from 1.
 
     Raises:
         AudioError: a set is a single file, and not usable audio.
@@ -89,7 +90,7 @@ def compare(
     """
     warnings: list[str] = []
     failures: dict[str, str] = {}
-    sets = [_embedded(extractor, _paths(side), limits, warnings, failures) for side in (a, b)]
+    sets = [_embedded(extractor, _paths(side), limits, channel, warnings, failures) for side in (a, b)]
     score = float(cosines(sets[0].direction[None], sets[1].direction[None])[0, 0])
     both = set(sets[0].paths) & set(sets[1].paths)
     if both:
@@ -108,20 +109,24 @@ def _paths(side: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _embedded(
-    extractor: Extractor, paths: Sequence[Path], limits: Limits | None, warnings: list[str], failures: dict[str, str]
+    extractor: Extractor,
+    paths: Sequence[Path],
+    limits: Limits | None,
+    channel: str,
+    warnings: list[str],
+    failures: dict[str, str],
 ) -> _Set:
     vectors, used = [], []
-    for path in paths:
-        try:
-            wave = audio.load(path)
-            vectors.append(embed_wave(extractor, wave, path)[0])
-        except AudioError as error:
+    for clip in examined(extractor, paths, channel):
+        if isinstance(clip, UnusableClip):
             if len(paths) == 1:
-                raise
-            failures[str(path)] = reason_of(path, error.reason)
+                raise AudioError(clip.path, clip.reason)
+            failures[str(clip.path)] = clip.reason
             continue
-        used.append(str(path))
-        warnings += [f"{path}: {warning}" for warning in beyond_limits(extractor, conditions(wave), limits)]
+        vectors.append(clip.vector)
+        used.append(str(clip.path))
+        notes = (*clip.remarks, *beyond_limits(extractor, clip.state, limits))
+        warnings += [f"{clip.path}: {note}" for note in notes]
     if not used:
         raise EmbeddingsError(
             f"none of {len(paths)} clips is usable; {next(iter(failures.items()), 'none were given')}"

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from synthprint import files, shelves
-from synthprint.audio import decoded
-from synthprint.conditions import Conditions, conditions
 from synthprint.errors import AudioError, EmbeddingsError, GalleryError, RecipeError
-from synthprint.extraction import embed, embed_manifest
+from synthprint.extraction import embed_manifest
 from synthprint.extractors import Extractor
-from synthprint.progress import track
-from synthprint.protocols.folder import AUDIO_ENDINGS, audio_files
 from synthprint.shelves import Backend
+from synthprint.sound.channels import AUTO
+from synthprint.sound.decoding import CHANGED, VANISHED
+from synthprint.tracing.examining import UnusableClip, clips_in, examined
 from synthprint.tracing.gallery import Enrolled, Gallery, check_free
 from synthprint.tracing.gallery_files import INDEX, Clip, Source, printable
 from synthprint.types import Embeddings, Manifest, Utterance
@@ -26,62 +25,25 @@ from synthprint.types import Embeddings, Manifest, Utterance
 UNKNOWN = Source()
 
 
-def clips_in(paths: Iterable[str | Path]) -> Iterator[tuple[str, Path]]:
-    """Files as they are, and the audio files below folders, sorted: a short name, and the path.
-
-    A folder without audio stands for itself, so that it is met as a failure.
-    """
-    for path in map(Path, paths):
-        below = sorted(audio_files(path)) if path.is_dir() else []
-        yield from ((found.relative_to(path).as_posix(), found) for found in below)
-        if not below:
-            yield path.name or str(path), path
-
-
-def reason_of(path: Path, reason: str) -> str:
-    """Why `path` failed, told better where it is a folder without audio."""
-    if path.is_dir():
-        return f"holds no audio; files with these endings were looked for: {' '.join(sorted(AUDIO_ENDINGS))}"
-    return reason
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """A stream of clips by position: embeddings [D] and states of what is usable, and why the rest is not."""
-
-    vectors: dict[int, np.ndarray]
-    states: dict[int, Conditions]
-    failures: dict[int, str]
-
-
-def embed_stream(extractor: Extractor, waves: Iterable[np.ndarray | AudioError]) -> Embedded:
-    """Embed waves [T] at 16 kHz, or the errors met on the way to them."""
-    states: dict[int, Conditions] = {}
-
-    def numbered() -> Iterator[tuple[str, np.ndarray | AudioError]]:
-        for position, wave in enumerate(waves):
-            if not isinstance(wave, AudioError):
-                states[position] = conditions(wave)
-            yield str(position), wave
-
-    embeddings, failures = embed(extractor, numbered())
-    pairs = zip(embeddings.ids, embeddings.vectors, strict=True) if embeddings else ()
-    vectors = {int(key): vector for key, vector in pairs}
-    return Embedded(vectors, states, {int(key): reason for key, reason in failures.items()})
-
-
 @dataclass(frozen=True, eq=False)
 class Enrolment:
-    """Clips ready to be enrolled and their embeddings, in one order; and why others, by path or id, are not usable."""
+    """Clips ready to be enrolled and their embeddings, in one order.
+
+    Attributes:
+        failures: why others, by path or id, are not usable.
+        remarks: what is odd about files that are, by path.
+    """
 
     embeddings: Embeddings
     clips: list[Clip]
     sources: dict[str, Source]
     failures: dict[str, str]
+    remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def into(self, gallery: Gallery, force: bool = False) -> Enrolled:
         """Enrol them; see `Gallery.enrol`."""
-        return replace(gallery.enrol(self.embeddings, self.clips, self.sources, force), failures=self.failures)
+        enrolled = gallery.enrol(self.embeddings, self.clips, self.sources, force)
+        return replace(enrolled, failures=self.failures, remarks=self.remarks)
 
 
 def from_files(
@@ -89,29 +51,39 @@ def from_files(
     source: str,
     paths: Iterable[str | Path],
     known: Source = UNKNOWN,
+    channel: str = AUTO,
 ) -> Enrolment:
     """Files, and the audio below folders, as clips of one source.
 
     Args:
         known: what is known of the source; what it leaves out stays as a gallery has it.
+        channel: of files with several: "auto", "mean", "side", or a number from 1.
 
     Raises:
         EmbeddingsError: no clip is usable.
         GalleryError: a name cannot be printed.
     """
-    found = list(clips_in(paths))
-    embedded = embed_stream(extractor, track(decoded([path for _, path in found]), "embedding", len(found)))
-    failures = {str(found[i][1]): reason_of(found[i][1], reason) for i, reason in embedded.failures.items()}
-    if not embedded.vectors:
-        path, reason = next(iter(failures.items()), (source, "no clips were given"))
-        raise EmbeddingsError(f"none of {len(found)} clips can be enrolled; {path}: {reason}")
-    clips = [
-        Clip(printable(found[i][0]), source, files.sha256(found[i][1]), embedded.states[i].duration_s)
-        for i in embedded.vectors
-    ]
-    ids = tuple(map(str, embedded.vectors))  # of no account: the gallery takes those of the clips
-    embeddings = Embeddings(ids, np.stack(list(embedded.vectors.values())), extractor.digest)
-    return Enrolment(embeddings, clips, {source: known}, failures)
+    named = list(clips_in(paths))
+    clips: list[Clip] = []
+    vectors: list[np.ndarray] = []
+    failures: dict[str, str] = {}
+    remarks: dict[str, tuple[str, ...]] = {}
+    results = examined(extractor, [path for _, path in named], channel, "embedding")
+    for (name, path), result in zip(named, results, strict=True):
+        try:
+            if isinstance(result, UnusableClip):
+                raise AudioError(path, result.reason)
+            clips.append(Clip(printable(name), source, result.sha256(), result.state.duration_s))
+        except AudioError as error:
+            failures[str(path)] = error.reason
+            continue
+        vectors.append(result.vector)
+        remarks |= {str(path): result.remarks} if result.remarks else {}
+    if not clips:
+        first, reason = next(iter(failures.items()), (source, "no clips were given"))
+        raise EmbeddingsError(f"none of {len(named)} clips can be enrolled; {first}: {reason}")
+    ids = tuple(map(str, range(len(clips))))  # of no account: the gallery takes those of the clips
+    return Enrolment(Embeddings(ids, np.stack(vectors), extractor.digest), clips, {source: known}, failures, remarks)
 
 
 def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
@@ -121,12 +93,27 @@ def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
         EmbeddingsError: no utterance is usable.
         GalleryError: a name cannot be printed.
     """
+    stamps = {u.id: files.stamp(manifest.audio_path(u)) for u in manifest}
     embeddings, failures = embed_manifest(extractor, manifest)
     utterances = {u.id: u for u in manifest}
-    used = [utterances[key] for key in embeddings.ids]
-    clips = [Clip(printable(u.id), u.source, files.sha256(manifest.audio_path(u)), u.duration_s) for u in used]
-    sources = {u.source: source_of(u) for u in reversed(used)}
-    return Enrolment(embeddings, clips, sources, failures)
+    clips: list[Clip] = []
+    for key in embeddings.ids:
+        u = utterances[key]
+        try:
+            digest = files.sha256(manifest.audio_path(u))
+        except OSError:
+            failures[key] = VANISHED
+            continue
+        if files.stamp(manifest.audio_path(u)) != stamps[key]:
+            failures[key] = CHANGED
+            continue
+        clips.append(Clip(printable(u.id), u.source, digest, u.duration_s))
+    usable = [key for key in embeddings.ids if key not in failures]
+    if not usable:
+        key, reason = next(iter(failures.items()))
+        raise EmbeddingsError(f"{manifest.name}: none of {len(manifest)} clips can be enrolled; {key}: {reason}")
+    sources = {utterances[key].source: source_of(utterances[key]) for key in reversed(usable)}
+    return Enrolment(embeddings.select(usable), clips, sources, failures)
 
 
 def source_of(u: Utterance) -> Source:

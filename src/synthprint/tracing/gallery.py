@@ -40,11 +40,13 @@ class Enrolled:
         added: ids of the clips that were added.
         already: id -> the id under which the same file was there already.
         failures: path -> reason, of the clips that could not be used.
+        remarks: path -> what is odd about the file, of the others.
     """
 
     added: tuple[str, ...]
     already: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Gallery:

@@ -13,7 +13,7 @@ Both constants and the threshold are measured on development clips for one extra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from itertools import pairwise
@@ -32,6 +32,8 @@ from synthprint.extraction import NOT_FINITE, embed_wave
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
 from synthprint.schemas import made, table_of
+from synthprint.sound.waves import AnyWave, blocks, part
+from synthprint.tracing.examining import remarks_of
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
 
@@ -40,6 +42,7 @@ FRAME_SAMPLES = SAMPLE_RATE // 50
 PAUSE_DB = -40.0  # a frame this far below the loudest of the clip is a pause
 SPEECH_SHARE = 0.25  # a window with less speech than that is left out
 CHUNK_WINDOWS = 256
+POWER_FRAMES = 3000  # whose powers are computed at a time: a minute
 TIES = 1 - 1e-9
 
 
@@ -181,28 +184,31 @@ def timeline(tracer: Tracer, path: str | Path, tuning: Tuning | None = None) -> 
         AudioError: it is not usable audio.
         GalleryError: nothing is enrolled.
     """
-    return timeline_of_wave(tracer, audio.load(path), str(path), tuning)
+    sound = audio.decode(Path(path), tracer.channel)
+    return timeline_of_wave(tracer, sound.wave, str(path), tuning, remarks_of(sound))
 
 
-def timeline_of_wave(tracer: Tracer, wave: np.ndarray, name: str = "clip", tuning: Tuning | None = None) -> Timeline:
-    """As `timeline`, of a wave [T] at 16 kHz; `name` stands for it."""
+def timeline_of_wave(
+    tracer: Tracer, wave: AnyWave, name: str = "clip", tuning: Tuning | None = None, remarks: Sequence[str] = ()
+) -> Timeline:
+    """As `timeline`, of a wave [T] at 16 kHz; `name` stands for it, and `remarks` are what is odd about its file."""
     tuning = tuning or Tuning.shipped()
     sliding = embed_sliding(tracer.extractor, wave, tuning, name)
     changes = change_points(sliding, tuning)
     end_s = len(wave) / SAMPLE_RATE
     edges_s = [0.0, *(change.time_s for change in changes), end_s]
     spans = list(pairwise(edges_s))
-    parts = [wave[round(start_s * SAMPLE_RATE) : round(stop_s * SAMPLE_RATE)] for start_s, stop_s in spans]
-    vectors = np.stack([embed_wave(tracer.extractor, part, name)[0] for part in parts])
+    parts = [part(wave, round(start_s * SAMPLE_RATE), round(stop_s * SAMPLE_RATE)) for start_s, stop_s in spans]
+    vectors = np.stack([embed_wave(tracer.extractor, span, name)[0] for span in parts])
     traces = tracer.answer_many(vectors, [name] * len(spans), list(map(conditions, parts)))
     segments = tuple(Segment(*span, trace) for span, trace in zip(spans, traces, strict=True))
     scores = tracer.scores(sliding.vectors[sliding.heard])
     centres_s = np.flatnonzero(sliding.heard) * tuning.hop_s + min(tuning.window_s, end_s) / 2
-    warnings = tuple(_doubts(tracer.extractor, tuning, end_s))
+    warnings = (*remarks, *_doubts(tracer.extractor, tuning, end_s))
     return Timeline(name, end_s, tracer.gallery.names, centres_s, scores, changes, segments, tuning, warnings)
 
 
-def embed_sliding(extractor: Extractor, wave: np.ndarray, tuning: Tuning, name: str = "clip") -> Sliding:
+def embed_sliding(extractor: Extractor, wave: AnyWave, tuning: Tuning, name: str = "clip") -> Sliding:
     """Embed the windows of `wave` [T] at 16 kHz; a wave shorter than one has one.
 
     Raises:
@@ -215,37 +221,49 @@ def embed_sliding(extractor: Extractor, wave: np.ndarray, tuning: Tuning, name: 
     heard = _heard(wave, starts, length)
     vectors = np.zeros((len(starts), extractor.dim), np.float32)
     with progress("embedding windows", int(heard.sum())) as shown:
-        for part in np.split(np.flatnonzero(heard), range(CHUNK_WINDOWS, int(heard.sum()), CHUNK_WINDOWS)):
-            windows = [audio.wrap(wave[s : s + length], extractor.window_samples) for s in starts[part]]
-            vectors[part] = extractor.embed_windows([np.ascontiguousarray(window) for window in windows])
-            shown.advance(len(part))
+        for some in np.split(np.flatnonzero(heard), range(CHUNK_WINDOWS, int(heard.sum()), CHUNK_WINDOWS)):
+            windows = [audio.wrap(wave[s : s + length], extractor.window_samples) for s in starts[some].tolist()]
+            vectors[some] = extractor.embed_windows([np.ascontiguousarray(window) for window in windows])
+            shown.advance(len(some))
     if not np.isfinite(vectors).all():
         raise AudioError(name, NOT_FINITE)
     return Sliding(vectors, heard)
 
 
-def _heard(wave: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+def _heard(wave: AnyWave, starts: np.ndarray, length: int) -> np.ndarray:
     """Which windows hold enough speech: [W] bool; at least one does."""
-    padded = np.pad(wave, (0, -len(wave) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
-    power = np.square(padded, dtype=np.float64).mean(axis=1)
+    power = np.concatenate([_frame_powers(block) for block in blocks(wave, POWER_FRAMES * FRAME_SAMPLES)])
     speech = np.concatenate([[0], np.cumsum(power > power.max() * 10 ** (PAUSE_DB / 10))])
     first = starts // FRAME_SAMPLES
-    last = np.minimum(first + max(1, length // FRAME_SAMPLES), len(padded))
+    last = np.minimum(first + max(1, length // FRAME_SAMPLES), len(power))
     share = (speech[last] - speech[first]) / (last - first)
     return np.asarray(share >= min(SPEECH_SHARE, share.max()))
 
 
+def _frame_powers(block: np.ndarray) -> np.ndarray:
+    """Mean square of each FRAME_SAMPLES; a last, partial frame is filled up with zeros."""
+    padded = np.pad(block, (0, -len(block) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
+    powers: np.ndarray = np.square(padded, dtype=np.float64).mean(axis=1)
+    return powers
+
+
 def change_points(sliding: Sliding, tuning: Tuning) -> tuple[ChangePoint, ...]:
     """Where the source changes, in order of time."""
-    return tuple(sorted(_search(sliding, tuning, 0, len(sliding.heard)), key=lambda change: change.time_s))
+    return tuple(sorted(_search(sliding, tuning), key=lambda change: change.time_s))
 
 
-def _search(sliding: Sliding, tuning: Tuning, first: int, last: int) -> Iterator[ChangePoint]:
-    """The strongest change among the windows from `first` to before `last`, and then those on both sides of it."""
-    todo = [(first, last)]
+def _search(sliding: Sliding, tuning: Tuning) -> Iterator[ChangePoint]:
+    """The strongest change among all windows, and then those on both sides of it.
+
+    The strength at a time depends on the windows within the context alone. So on both sides only the times near the
+    change are looked at anew: the work grows with the length, however many changes there are.
+    """
+    context = Context(sliding, tuning)
+    whole = context.strengths(0, len(sliding.heard))
+    todo = [(0, len(sliding.heard))]
     while todo:
         first, last = todo.pop()
-        strength = strengths(sliding, tuning, first, last)
+        strength = context.strengths(first, last, whole)
         if not len(strength) or strength.max() <= tuning.threshold:
             continue
         best = int(strength.argmax())
@@ -259,33 +277,60 @@ def _search(sliding: Sliding, tuning: Tuning, first: int, last: int) -> Iterator
 
 
 def strengths(sliding: Sliding, tuning: Tuning, first: int = 0, last: int | None = None) -> np.ndarray:
-    """How strong a change would be at each time, looking at the windows from `first` to before `last` alone.
+    """How strong a change would be at each time; see `Context.strengths`."""
+    return Context(sliding, tuning).strengths(first, len(sliding.heard) if last is None else last)
 
-    Returns:
-        [C]: of the times at which the windows first + n, first + n + 1, … last - 1 start, with n windows of the grid
-        from a window's start to its end.
-    """
-    last = len(sliding.heard) if last is None else last
-    reach = grid_windows(tuning)
-    longest = max(1, round((tuning.context_s - tuning.window_s) / tuning.hop_s) + 1)
-    sums = np.concatenate([np.zeros((1, sliding.vectors.shape[1])), np.cumsum(sliding.vectors, 0, np.float64)])
-    counts = np.concatenate([[0], np.cumsum(sliding.heard)])
-    found = np.zeros(max(0, last - first - reach))
-    for place in range(len(found)):
-        end, start = first + place + 1, first + place + reach  # of the windows before, and of those after
-        left = np.arange(end - 1, max(first, end - longest) - 1, -1)
-        right = np.arange(start + 1, min(last, start + longest) + 1)
+
+class Context:
+    """The windows before and after a time, summed up once."""
+
+    def __init__(self, sliding: Sliding, tuning: Tuning) -> None:
+        self._tuning, self._reach = tuning, grid_windows(tuning)
+        self._longest = max(1, round((tuning.context_s - tuning.window_s) / tuning.hop_s) + 1)
+        empty = np.zeros((1, sliding.vectors.shape[1]))
+        self._sums = np.concatenate([empty, np.cumsum(sliding.vectors, 0, np.float64)])
+        self._counts = np.concatenate([[0], np.cumsum(sliding.heard)])
+
+    def strengths(self, first: int, last: int, whole: np.ndarray | None = None) -> np.ndarray:
+        """How strong a change would be at each time, looking at the windows from `first` to before `last` alone.
+
+        Args:
+            whole: the same for all windows, where that is known.
+
+        Returns:
+            [C]: of the times at which the windows first + n, first + n + 1, … last - 1 start, with n windows of the
+            grid from a window's start to its end.
+        """
+        count = max(0, last - first - self._reach)
+        if whole is None:
+            return np.array([self._strength(first + place, first, last) for place in range(count)])
+        found = whole[first : first + count].copy()
+        for place in range(count):
+            if self._longest - 1 <= place < count - self._longest:
+                continue  # all of its context lies between the two
+            found[place] = self._strength(first + place, first, last)
+        return found
+
+    def _strength(self, place: int, first: int, last: int) -> float:
+        """Of a change behind window `place`."""
+        sums, counts, tuning = self._sums, self._counts, self._tuning
+        end, start = place + 1, place + self._reach  # of the windows before, and of those after
+        left = np.arange(end - 1, max(first, end - self._longest) - 1, -1)
+        right = np.arange(start + 1, min(last, start + self._longest) + 1)
         n_left, n_right = counts[end] - counts[left], counts[right] - counts[start]
         left, right = left[n_left > 0], right[n_right > 0]
-        if len(left) and len(right):
-            found[place] = _ratio(
-                (sums[end] - sums[left]) / n_left[n_left > 0, None],
-                (sums[right] - sums[start]) / n_right[n_right > 0, None],
-                _seconds(n_left[n_left > 0], tuning),
-                _seconds(n_right[n_right > 0], tuning),
+        if not len(left) or not len(right):
+            return 0.0
+        n_left, n_right = n_left[n_left > 0], n_right[n_right > 0]
+        return float(
+            _ratio(
+                (sums[end] - sums[left]) / n_left[:, None],
+                (sums[right] - sums[start]) / n_right[:, None],
+                _seconds(n_left, tuning),
+                _seconds(n_right, tuning),
                 tuning,
             ).max()
-    return found
+        )
 
 
 def _ratio(left: np.ndarray, right: np.ndarray, left_s: np.ndarray, right_s: np.ndarray, tuning: Tuning) -> np.ndarray:

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from synthprint import audio, shelves
-from synthprint.audio import decoded
 from synthprint.closest_clips import ClosestClips
 from synthprint.conditions import Conditions, Limits, conditions
 from synthprint.errors import AudioError, GalleryError
 from synthprint.extraction import embed_wave
 from synthprint.extractors import Extractor, load_extractor
 from synthprint.shelves import SourceScorer
+from synthprint.sound.channels import AUTO
 from synthprint.tracing import openset
 from synthprint.tracing.calibrations import ComparisonCalibrations
 from synthprint.tracing.comparison import Comparison, beyond_limits, compare
-from synthprint.tracing.enrolment import backend_of, embed_stream, from_files, reason_of
+from synthprint.tracing.enrolment import backend_of, from_files
+from synthprint.tracing.examining import BATCH_CLIPS, ExaminedClip, UnusableClip, examined
 from synthprint.tracing.gallery import Enrolled, Gallery
 from synthprint.tracing.gallery_files import Clip, Source
 from synthprint.tracing.openset import Rule
@@ -29,7 +30,6 @@ from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery
 from synthprint.tracing.traces import Failure, Neighbour, Trace
 from synthprint.types import Embeddings
 
-BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
 SAME_RECORDING = 1 - 1e-6  # a cosine above this is hardly reached by another recording
 
 
@@ -43,6 +43,7 @@ class Tracer:
         top, nearest: how many sources and clips an answer lists.
         calibrations: what a comparison of clips is worth as evidence; None: nothing is known of that.
         limits: what the extractor was validated for; None: nothing is known of that.
+        channel: that is examined of files with several: "auto", "mean", "side", or a number from 1.
 
     Raises:
         GalleryError: the gallery was made with another extractor, or names a backend from outside the shelf.
@@ -58,6 +59,7 @@ class Tracer:
         nearest: int = 3,
         calibrations: ComparisonCalibrations | None = None,
         limits: Limits | None = None,
+        channel: str = AUTO,
     ) -> None:
         gallery.check_extractor(extractor.digest)
         if backend is None and gallery.index.backend not in shelves.names("backends"):
@@ -70,7 +72,7 @@ class Tracer:
         self.backend = backend or gallery.index.backend
         shelves.find("backends", self.backend)  # a wrong name is told before anything is decoded
         self.top, self.nearest = top, nearest
-        self.calibrations, self.limits = calibrations, limits
+        self.calibrations, self.limits, self.channel = calibrations, limits, channel
 
     @classmethod
     def load(
@@ -79,6 +81,7 @@ class Tracer:
         model: str | Path | None = None,
         backend: str | None = None,
         threads: int | None = None,
+        channel: str = AUTO,
     ) -> Tracer:
         """Open a gallery and a model; without arguments, those that come with synthprint.
 
@@ -86,6 +89,7 @@ class Tracer:
             gallery, model: folders, or "default".
             backend: a name on the backends shelf; by default the gallery's.
             threads: that embed; by default all cores.
+            channel: that is examined of files with several: "auto", "mean", "side", or a number from 1.
 
         Raises:
             GalleryError, CheckpointError: one is missing or damaged, or they do not fit each other.
@@ -93,7 +97,8 @@ class Tracer:
         opened, folder = Gallery.load(gallery_folder(gallery)), model_folder(model)
         extractor = load_extractor(folder, threads=threads)
         calibrations = ComparisonCalibrations.load(folder, extractor.digest)
-        return cls(extractor, opened, backend, calibrations=calibrations, limits=Limits.load(folder, extractor.digest))
+        limits = Limits.load(folder, extractor.digest)
+        return cls(extractor, opened, backend, calibrations=calibrations, limits=limits, channel=channel)
 
     def trace(self, path: str | Path) -> Trace:
         """Trace one file.
@@ -102,7 +107,10 @@ class Tracer:
             AudioError: it is not usable audio.
             GalleryError: nothing is enrolled.
         """
-        return self._trace(audio.load(path), str(path))
+        (clip,) = examined(self.extractor, [Path(path)], self.channel)
+        if isinstance(clip, UnusableClip):
+            raise AudioError(path, clip.reason)
+        return self.answer_clips([clip])[0]
 
     def trace_wave(self, wave: np.ndarray, sample_rate: int, name: str = "clip") -> Trace:
         """Trace samples [T] or [T, channels], floating point, full scale at ±1; `name` stands for them.
@@ -115,8 +123,11 @@ class Tracer:
         if wave.ndim not in (1, 2) or wave.dtype.kind != "f" or not audio.RATES[0] <= sample_rate <= audio.RATES[1]:
             found = f"{wave.dtype} {list(wave.shape)} at {sample_rate} Hz"
             raise AudioError(name, f"{found} will not do; wanted are floating point samples [T] or [T, channels]")
-        mono = wave.mean(axis=1) if wave.ndim == 2 else wave
-        return self._trace(audio.checked(audio.resample(mono, sample_rate), name), name)
+        mono, remarks = audio.mixed((wave if wave.ndim == 2 else wave[:, None]).astype(np.float32), name, self.channel)
+        mono = np.asarray(audio.checked(audio.resample(mono, sample_rate), name)[:])
+        vector = embed_wave(self.extractor, mono, name)[0]
+        notes = tuple(f"the clip {remark}" for remark in remarks)
+        return self.answer_many(vector[None], [name], [conditions(mono)], [notes])[0]
 
     def trace_many(self, paths: Iterable[str | Path]) -> Iterator[Trace | Failure]:
         """Trace files as they come, in order; a file that is not usable audio gives a `Failure` in its place.
@@ -124,14 +135,19 @@ class Tracer:
         Raises:
             GalleryError: nothing is enrolled.
         """
-        todo = [Path(path) for path in paths]
-        waves = decoded(todo)
-        for start in range(0, len(todo), BATCH_CLIPS):
-            yield from self._trace_batch(todo[start : start + BATCH_CLIPS], islice(waves, BATCH_CLIPS))
+        clips = examined(self.extractor, [Path(path) for path in paths], self.channel)
+        while batch := list(islice(clips, BATCH_CLIPS)):
+            usable = [clip for clip in batch if isinstance(clip, ExaminedClip)]
+            answers = iter(self.answer_clips(usable))
+            for clip in batch:
+                if isinstance(clip, UnusableClip):
+                    yield Failure(str(clip.path), clip.reason)
+                else:
+                    yield next(answers)
 
     def compare(self, a: str | Path | Sequence[str | Path], b: str | Path | Sequence[str | Path]) -> Comparison:
         """How alike two clips or sets of clips are, and what that is worth; see `comparison.compare`."""
-        return compare(self.extractor, a, b, self.calibrations, self.limits)
+        return compare(self.extractor, a, b, self.calibrations, self.limits, self.channel)
 
     def embed(self, path: str | Path) -> np.ndarray:
         """The embedding [D] of one file, L2-normalised.
@@ -139,7 +155,7 @@ class Tracer:
         Raises:
             AudioError: it is not usable audio.
         """
-        return embed_wave(self.extractor, audio.load(path), path)[0]
+        return embed_wave(self.extractor, audio.decode(Path(path), self.channel).wave, path)[0]
 
     def answer(self, vector: np.ndarray, path: str, state: Conditions | None = None) -> Trace:
         """Trace an embedding [D] of this tracer's extractor; `path` stands for the clip, `state` is that of it.
@@ -149,8 +165,19 @@ class Tracer:
         """
         return self.answer_many(vector[None], [path], [state])[0]
 
+    def answer_clips(self, clips: Sequence[ExaminedClip]) -> list[Trace]:
+        """Trace clips that were examined already; see `answer_many`."""
+        if not clips:
+            return []
+        vectors, paths = np.stack([clip.vector for clip in clips]), [str(clip.path) for clip in clips]
+        return self.answer_many(vectors, paths, [clip.state for clip in clips], [clip.remarks for clip in clips])
+
     def answer_many(
-        self, vectors: np.ndarray, paths: Sequence[str], states: Sequence[Conditions | None] | None = None
+        self,
+        vectors: np.ndarray,
+        paths: Sequence[str],
+        states: Sequence[Conditions | None] | None = None,
+        remarks: Sequence[Sequence[str]] | None = None,
     ) -> list[Trace]:
         """Trace embeddings [T, D] as `answer` does, to the last bit, in one pass over the gallery for 16 or more.
 
@@ -169,11 +196,18 @@ class Tracer:
         else:
             scores = self._scorer(test)
             _, nearest, similar = self._clips.search(test, most)
-        answers = zip(paths, states or [None] * len(paths), scores.T, nearest, similar, strict=True)
-        return [self._answer(path, state, *found) for path, state, *found in answers]
+        known = zip(paths, states or [None] * len(paths), remarks or [()] * len(paths), strict=True)
+        answers = zip(known, scores.T, nearest, similar, strict=True)
+        return [self._answer(*clip, *found) for clip, *found in answers]
 
     def _answer(
-        self, path: str, state: Conditions | None, scores: np.ndarray, nearest: np.ndarray, similar: np.ndarray
+        self,
+        path: str,
+        state: Conditions | None,
+        remarks: Sequence[str],
+        scores: np.ndarray,
+        nearest: np.ndarray,
+        similar: np.ndarray,
     ) -> Trace:
         """Read an answer off the scores [S] and the nearest clips with their cosines."""
         rule, reader, best = self.rule, self._reader, float(scores.max())
@@ -196,7 +230,7 @@ class Tracer:
             backend=self.backend,
             enrolled=len(scores),
             duration_s=state.duration_s if state else None,
-            warnings=(*beyond, *may_be_human(ranked, unknown), *reader.doubts(), *_same_recording(*clips[0])),
+            warnings=(*remarks, *beyond, *may_be_human(ranked, unknown), *reader.doubts(), *_same_recording(*clips[0])),
             unknown_lr=reader.unknown_lr(best),
             statements=tuple(reader.statements(ranked[0])),
             calibrated_on=reader.calibrations.population,
@@ -239,7 +273,8 @@ class Tracer:
             GalleryError: the gallery is the one that comes with synthprint, or see `Gallery.enrol`.
         """
         own_gallery_folder(self.gallery.folder)
-        enrolled = from_files(self.extractor, source, paths, Source(family, kind, vocoder)).into(self.gallery, force)
+        known = Source(family, kind, vocoder)
+        enrolled = from_files(self.extractor, source, paths, known, self.channel).into(self.gallery, force)
         for name in ("_scorer", "_clips", "_reader"):  # computed from what was enrolled before
             self.__dict__.pop(name, None)
         return enrolled
@@ -260,24 +295,6 @@ class Tracer:
     @cached_property
     def _reader(self) -> Reader:
         return Reader(self.gallery, self.backend)
-
-    def _trace(self, wave: np.ndarray, path: str) -> Trace:
-        return self.answer(embed_wave(self.extractor, wave, path)[0], path, conditions(wave))
-
-    def _trace_batch(
-        self, paths: Sequence[Path], waves: Iterable[np.ndarray | AudioError]
-    ) -> Iterator[Trace | Failure]:
-        embedded = embed_stream(self.extractor, waves)
-        at = sorted(embedded.vectors)
-        answers: dict[int, Trace] = {}
-        if at:
-            vectors, names = np.stack([embedded.vectors[i] for i in at]), [str(paths[i]) for i in at]
-            answers = dict(zip(at, self.answer_many(vectors, names, [embedded.states[i] for i in at]), strict=True))
-        for position, path in enumerate(paths):
-            if position in embedded.failures:
-                yield Failure(str(path), reason_of(path, embedded.failures[position]))
-            else:
-                yield answers[position]
 
 
 def _same_recording(nearest: Clip, cosine: float) -> Iterator[str]:

@@ -1,0 +1,132 @@
+"""`Layout`: the streams of audio that a file holds, as parts that a decoder reads to their true end.
+
+A header may be wrong about what follows it: written to a pipe it knows no length, two files were joined and the first
+one's header speaks for both, a file was cut off. A decoder that believes it leaves audio out without a word, which is
+where a splice hides. So a file's structure is walked before it is decoded, without decoding it, and each part is
+handed to the decoder with the length that it really has.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes `start` to before `end` of a file, which a decoder is to take for a file of their own.
+
+    Attributes:
+        patches: position in the file -> bytes that stand in for those there: a length that is right.
+        prefix: bytes before the first: a header where the part has none.
+    """
+
+    start: int
+    end: int
+    patches: Mapping[int, bytes] = field(default_factory=dict)
+    prefix: bytes = b""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a file, in order, and what is odd about it, in words that continue "the file …".
+
+    Attributes:
+        parts: empty where the file is one part as it is.
+    """
+
+    parts: tuple[Part, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+class FileBytes:
+    """Random reads of an open file, fast where they are close to each other."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self.size = size
+        self._descriptor = descriptor
+        self._chunk, self._chunk_start = b"", 0
+
+    def at(self, start: int, count: int) -> bytes:
+        """`count` bytes from `start` on; fewer where the file ends."""
+        first = start - self._chunk_start
+        if not 0 <= first <= first + count <= len(self._chunk):
+            self._chunk_start, first = start, 0
+            self._chunk = os.pread(self._descriptor, max(count, CHUNK_BYTES), start)
+        return self._chunk[first : first + count]
+
+    def find(self, wanted: bytes, start: int, end: int | None = None) -> int:
+        """The first place from `start` on, and before `end`, where `wanted` stands; -1 where there is none."""
+        end = self.size if end is None else end
+        while start < end:
+            block = self.at(start, min(CHUNK_BYTES, end - start + len(wanted) - 1))
+            place = block.find(wanted)
+            if place >= 0:
+                return start + place if start + place < end else -1
+            start += max(1, len(block) - len(wanted) + 1)
+        return -1
+
+    def whole(self) -> Part:
+        """The file as one part."""
+        return Part(0, self.size)
+
+
+class PartFile(io.RawIOBase):
+    """A part of an open file, as a file that can only be read."""
+
+    def __init__(self, descriptor: int, part: Part) -> None:
+        super().__init__()
+        self._descriptor, self._part, self._position = descriptor, part, 0
+        self._size = len(part.prefix) + part.end - part.start
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        data = self._at(self._position, min(len(view), max(0, self._size - self._position)))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _at(self, position: int, count: int) -> bytes:
+        part = self._part
+        head = part.prefix[position : position + count]
+        start = part.start + max(0, position - len(part.prefix))
+        data = bytearray(os.pread(self._descriptor, count - len(head), start))
+        for place, patch in part.patches.items():
+            first, last = max(place, start), min(place + len(patch), start + len(data))
+            if first < last:
+                data[first - start : last - start] = patch[first - place : last - place]
+        return head + bytes(data)
+
+
+def disagreement(header_s: float, content_s: float) -> str:
+    """The remark on a header that counts `header_s` seconds where there are `content_s`."""
+    what = "it was cut off, or altered" if content_s < header_s else "all of it was examined"
+    return f"has a header that counts {duration(header_s)} of audio, and holds {duration(content_s)}: {what}"
+
+
+def joined(count: int, kind: str) -> str:
+    """The remark on a file of several streams."""
+    return f"is {count} {kind} streams, one after the other: all of them were examined"
+
+
+def duration(seconds: float) -> str:
+    """A duration in words."""
+    return f"{seconds:.1f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
