@@ -292,7 +292,7 @@ def test_every_kind_of_score_file_is_read_alike(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("target,value\n1,2\n", "column 'score' is missing; it has: target, value"),
-        ("score,x\n", "no rows"),
+        ("score,x\n", "has no rows"),
         ("score,x\n1,2\n", "needs 'target' or 'label'"),
         ("score,target\n1,1\nx,0\n", "row 2: score 'x' is not a number"),
         ("score,target\n1,1\ninf,0\n", "row 2: score 'inf' is not finite"),

@@ -157,9 +157,11 @@ def _from_csv(path: str | os.PathLike[str]) -> ScoredPairs:
     except (OSError, Refused) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ManifestError(f"{path}: cannot be read as a CSV of scores: {why}") from error
-    header = list(rows[0]) if rows else []
+    if not rows:
+        raise ManifestError(f"{path}: has no rows")
+    header = list(rows[0])
     if "score" not in header:
-        raise ManifestError(f"{path}: column 'score' is missing; it has: {listed(header) if header else 'no rows'}")
+        raise ManifestError(f"{path}: column 'score' is missing; it has: {listed(header)}")
     scores, marks = np.empty(len(rows)), np.empty(len(rows), bool)
     names = next((pair for pair in SIDES if set(pair) <= set(header)), None)
     whose = _source_columns(header)
