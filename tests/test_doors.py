@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from msgspec import Meta
 
-from synthprint import doors
+from synthprint import doors, rows
 from synthprint.checkpoint import Checkpoint
 from synthprint.clustering.record import clips_of
 from synthprint.clustering.tuning import Tuning as ClusterTuning
@@ -367,10 +367,10 @@ def test_a_folder_that_is_a_dangling_link_is_said_to_be_one(tmp_path: Path) -> N
 
 def test_numbers_as_text() -> None:
     for text, value in (("1", 1.0), ("-0.5", -0.5), ("+.5e-3", 0.0005), ("1.", 1.0), ("1E5", 1e5)):
-        assert doors.number(text) == value
+        assert rows.number(text) == value
     for text in ("1_0", " 1", "1 ", "١", "inf", "-Infinity", "nan", "1e400", "0x1", "", "-", "1\n", "½", "1,5"):
         with pytest.raises(ValueError, match="is not a number"):
-            doors.number(text)
+            rows.number(text)
 
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -505,10 +505,10 @@ def test_very_many_columns_take_time_in_proportion(tmp_path: Path, monkeypatch: 
     many = 200_000
     names = ["path", "source", *(f"c{i}" for i in range(many)), "c7"]
     (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join(names) + "\n")
-    reader = doors.csv.reader
+    reader = rows.csv.reader
 
     def counting(*args: Any, **kwargs: Any) -> Any:
-        rows = reader(*args, **kwargs)
+        cells = reader(*args, **kwargs)
 
         class Rows:
             line_num = 1
@@ -517,11 +517,11 @@ def test_very_many_columns_take_time_in_proportion(tmp_path: Path, monkeypatch: 
                 return self
 
             def __next__(self) -> list[Counted]:
-                return [Counted(cell) for cell in next(rows)]
+                return [Counted(cell) for cell in next(cells)]
 
         return Rows()
 
-    monkeypatch.setattr(doors.csv, "reader", counting)
+    monkeypatch.setattr(rows.csv, "reader", counting)
     with pytest.raises(ManifestError, match="column 'c7' occurs twice"):
         table.read(tmp_path / "wide.csv")
     assert Counted.compared < 4 * many  # comparing each with each would be 20,000,000,000

@@ -12,19 +12,16 @@ error of its own, with the file's name and what to do.
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
-import io
 import json
 import os
 import re
 import stat
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -35,7 +32,6 @@ from synthprint.schemas import Odd, Refused, checked, refuse_odd, short
 
 MOST_DEPTH = 64  # lists and objects in each other
 MOST_DIGITS = 19  # of a whole number of 64 bits
-MOST_LINE = 64 << 20  # characters
 MOST_TOML_BYTES = 4 << 20
 PIECE_BYTES = 1 << 20
 KINDS = {
@@ -45,7 +41,6 @@ KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
 }
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_IN_TOML = re.compile(r"([\w.\"'-]+)\s*=\s*[+-]?[0-9_]{1000}")
@@ -141,56 +136,6 @@ def decoded(data: bytes) -> str:
         raise Refused(f"is not UTF-8 text (byte {error.start}); save it again as UTF-8") from None
 
 
-def lines(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The lines of a text file, with their ends.
-
-    Raises:
-        OSError: see `open_regular`.
-        Refused: it is not UTF-8, has a zero byte, or a line without end.
-    """
-    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
-        number = 0
-        while True:
-            number += 1
-            try:
-                line = file.readline(MOST_LINE)
-            except UnicodeDecodeError as error:
-                what = f"is not UTF-8 text (near line {number}, byte {error.start}); save it again as UTF-8"
-                raise Refused(what) from None
-            if not line:
-                return
-            if len(line) >= MOST_LINE:
-                raise Refused(f"line {number} is longer than {MOST_LINE:,} characters")
-            if "\0" in line:
-                raise Refused(f"line {number} has a zero byte; this is no text")
-            yield line
-
-
-# --- numbers as text --------------------------------------------------------------------------------------------------
-
-
-def number(text: str) -> float:
-    """A finite number as it is written in tables: digits, a point, an exponent, nothing around it.
-
-    Raises:
-        ValueError: it is none ("1_0", " 1" and "inf" are none).
-    """
-    if not NUMBER.fullmatch(text) or abs(value := float(text)) == float("inf"):
-        raise ValueError(f"{short(text)} is not a number")
-    return value
-
-
-def whole(text: str) -> int:
-    """A whole number of at most MOST_DIGITS digits.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", text):
-        raise ValueError(f"{short(text)} is not a whole number")
-    return int(text)
-
-
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -262,22 +207,6 @@ def read_json(path: str | os.PathLike[str], schema: type[Wanted], most_bytes: in
     return JsonReader().checked(read_bytes(path, most_bytes, kind), schema)
 
 
-def json_lines(path: str | os.PathLike[str], schema: type[Wanted]) -> Iterator[tuple[int, Wanted]]:
-    """The lines of a file, each JSON in the form of `schema`, with their numbers; empty ones are passed over.
-
-    Raises:
-        OSError: see `open_regular`.
-        Refused: a line, which is named, is not JSON or does not fit.
-    """
-    reader = JsonReader()
-    for place, line in enumerate(lines(path), 1):
-        if line.strip():
-            try:
-                yield place, reader.checked(line, schema)
-            except Refused as error:
-                raise Refused(str(error), (f"line {place}",)) from None
-
-
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
@@ -332,43 +261,3 @@ def _bounded(value: Any, depth: int = 1) -> Any:
     if isinstance(value, int) and value.bit_length() > 64:
         return Odd(short(value))
     return value
-
-
-# --- CSV --------------------------------------------------------------------------------------------------------------
-
-
-def csv_rows(
-    path: str | os.PathLike[str], delimiter: str = ",", check: Callable[[list[str]], None] = lambda _: None
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV with a header, with the number of their line; empty lines are passed over.
-
-    Args:
-        check: looks at the header first.
-
-    Raises:
-        OSError: see `open_regular`.
-        Refused: it is not a CSV, a column occurs twice, or a row has more or fewer cells than the header.
-    """
-    reader = csv.reader(lines(path), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        if len(set(header)) < len(header):
-            raise Refused(f"line 1: column {twice(header)} occurs twice; rename or drop one")
-        check(header)
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise Refused(
-                    f"line {reader.line_num} has {len(cells)} cells and the header {len(header)}; "
-                    "is a comma missing, or unquoted?"
-                )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise Refused(f"line {reader.line_num} cannot be read: {error}") from None
-
-
-def listed(names: Collection[str], most: int = 20) -> str:
-    """Names in a message, one after the other; of many, the first."""
-    shown = [name if len(name) <= 80 else short(name) for name in islice(map(str, names), most)]
-    return ", ".join([*shown, *(["…"] if len(names) > most else [])]) or "none"

@@ -19,8 +19,8 @@ from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
-from synthprint.doors import csv_rows, lines
 from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, lines
 from synthprint.schemas import Refused
 
 PACKAGE = "apt:gnome-user-docs"

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from synthprint import doors
 from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, number
 from synthprint.schemas import Refused, short
 from synthprint.types import Manifest, Utterance
 
@@ -117,7 +118,7 @@ def _audio_root(root: Path, lists: Path) -> Path:
 def _rows(path: Path) -> Iterator[Row]:
     """The rows of one list."""
     try:
-        for line, cells in doors.csv_rows(path, check=_check_header):
+        for line, cells in csv_rows(path, check=_check_header):
             audio = cells["path"].removeprefix("./")
             if audio.count("/") != 3:
                 form = "./fake/<language>/<model>/<stem>.wav,<model name>"
@@ -172,7 +173,7 @@ def _utterance(row: Row, split: str, seen: Seen, occurrence: int, meta: Callable
     stem = name.rpartition(".")[0]
     described = meta(folder).get(stem, {})
     try:
-        duration_s: float | None = doors.number(described.get("duration", ""))
+        duration_s: float | None = number(described.get("duration", ""))
     except ValueError:
         duration_s = None
     return Utterance(

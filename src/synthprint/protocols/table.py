@@ -19,6 +19,7 @@ from typing import Any
 
 from synthprint import doors
 from synthprint.errors import ManifestError, MissingDependency
+from synthprint.rows import csv_rows, json_lines, listed
 from synthprint.schemas import Refused
 from synthprint.types import Manifest, Utterance
 
@@ -72,12 +73,12 @@ def _table(root: Path) -> Path | None:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    return ((f"{path}: line {line}", dict(cells)) for line, cells in doors.csv_rows(path))
+    return ((f"{path}: line {line}", dict(cells)) for line, cells in csv_rows(path))
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
     try:
-        for line, cells in doors.json_lines(path, dict[str, Any]):
+        for line, cells in json_lines(path, dict[str, Any]):
             yield f"{path}: line {line}", cells
     except Refused as error:
         raise ManifestError(f"{path}: {error}; each line must be one object") from error
@@ -117,7 +118,7 @@ def _renamed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     for column in ("path", "source"):
         if column not in renamed:
             also = f" (or {ALIASES[column]!r})" if column in ALIASES else ""
-            there = doors.listed(cells)
+            there = listed(cells)
             raise ManifestError(
                 f"{where}: there is no column {column!r}{also}; a manifest needs path and source, "
                 f"in CSV separated by commas. Columns here: {there}"

@@ -21,6 +21,7 @@ import numpy as np
 
 from synthprint import doors, files
 from synthprint.errors import EmbeddingsError, GalleryError
+from synthprint.rows import json_lines
 from synthprint.schemas import Refused, made, table_of
 from synthprint.tensors import BYTES, FLOATS, WHOLE, Column, open_tensors
 from synthprint.tracing.gallery_files import REMEDY, SEGMENTS, Clip, Index, Segment
@@ -215,7 +216,7 @@ def _read_columns(path: Path) -> tuple[Embeddings, Clips]:
 
 def _read_lines(vectors_path: Path, clips_path: Path) -> tuple[Embeddings, Clips]:
     try:
-        clips = [made(Clip, table) for _, table in doors.json_lines(clips_path, _CLIP)]
+        clips = [made(Clip, table) for _, table in json_lines(clips_path, _CLIP)]
     except Refused as error:
         raise GalleryError(f"{clips_path.name}: {error}") from error
     return Embeddings.load(vectors_path), Clips.of(clips)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from synthprint import files
-from synthprint.doors import csv_rows, listed, number
 from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, listed, number
 from synthprint.schemas import Refused, short
 
 SPLITS = ("train", "dev", "test")

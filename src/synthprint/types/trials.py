@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from synthprint import files
-from synthprint.doors import lines, number
 from synthprint.errors import EmbeddingsError, ManifestError
+from synthprint.rows import lines, number
 from synthprint.schemas import Refused, short
 
 

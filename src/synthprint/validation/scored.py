@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthprint.calibration.trials import SourceTrials, pair_scores, pairs
-from synthprint.doors import csv_rows, lines, listed, number
 from synthprint.errors import ManifestError, MetricError
+from synthprint.rows import csv_rows, lines, listed, number
 from synthprint.schemas import Refused, short
 from synthprint.shelves import Backend
 from synthprint.types import Scores, Trials, Utterance
