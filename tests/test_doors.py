@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import sys
@@ -488,6 +489,23 @@ def test_a_manifest_is_a_regular_file_of_text(name: str, damage: str, tmp_path: 
         table.read(tmp_path / name) if (tmp_path / name).is_file() or damage != "folder" else table.read(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_damaged_parquet_file_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_parquet(path, ["path", "source"], [[f"a{i}", "s"] for i in range(20)])
+    good, rng, refused = path.read_bytes(), random.Random(1), 0
+    for _ in range(200):
+        data = bytearray(good)
+        data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            table.read(path)
+        except ManifestError as error:
+            refused += "\n" not in str(error) and str(path) in str(error)
+        else:
+            refused += 1
+    assert refused == 200
 
 
 class Counted(str):

@@ -9,7 +9,8 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 Wanted = TypeVar("Wanted")
 
 
-def lines(path: str | os.PathLike[str]) -> Iterator[str]:
+def lines(path: str | os.PathLike[str]) -> Generator[str, None, None]:
     """The lines of a text file, with their ends.
 
     Raises:
@@ -65,12 +66,13 @@ def json_lines(path: str | os.PathLike[str], schema: type[Wanted]) -> Iterator[t
         Refused: a line, which is named, is not JSON or does not fit.
     """
     reader = JsonReader()
-    for place, line in enumerate(lines(path), 1):
-        if line.strip():
-            try:
-                yield place, reader.checked(line, schema)
-            except Refused as error:
-                raise Refused(str(error), (f"line {place}",)) from None
+    with closing(lines(path)) as source:
+        for place, line in enumerate(source, 1):
+            if line.strip():
+                try:
+                    yield place, reader.checked(line, schema)
+                except Refused as error:
+                    raise Refused(str(error), (f"line {place}",)) from None
 
 
 def csv_rows(
@@ -85,7 +87,8 @@ def csv_rows(
         OSError: see `open_regular`.
         Refused: it is not a CSV, a column occurs twice, or a row has more or fewer cells than the header.
     """
-    reader = csv.reader(lines(path), delimiter=delimiter, strict=True)
+    source = lines(path)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
         if len(set(header)) < len(header):
@@ -102,6 +105,8 @@ def csv_rows(
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise Refused(f"line {reader.line_num} cannot be read: {error}") from None
+    finally:
+        source.close()
 
 
 def listed(names: Collection[str], most: int = 20) -> str:

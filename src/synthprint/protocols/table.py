@@ -100,7 +100,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             cells = [row for batch in table.iter_batches() for row in batch.to_pylist()]
     except Refused:
         raise
-    except (pyarrow.ArrowException, ValueError, OverflowError, TypeError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
+        if isinstance(error, OSError) and error.errno:  # it cannot be opened; pyarrow's own have no number
+            raise
         why = " ".join(str(error).split())
         raise ManifestError(f"{path}: is not a Parquet file, or is damaged: {why[:200]}") from error
     for number, row in enumerate(cells, 1):
