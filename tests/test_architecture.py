@@ -19,11 +19,11 @@ PACKAGE = Path(synthprint.__file__).parent
 
 # A room imports from its own line and from the lines before it.
 LEVELS = (
-    ("nouns", ("errors", "files", "types", "vectors")),
+    ("nouns", ("errors", "files", "types", "vectors", "doors", "schemas", "rows", "tensors")),
     ("leaves", ("shelves", "audio", "sound", "background", "augmentation", "packing", "sampling", "frontend",
                 "ssl_encoder", "graph_attention", "similarity", "distributed", "onnx_stft", "closest_clips",
                 "metrics", "weighted_metrics", "progress", "processes",
-                "recipes", "checkpoint")),
+                "recipes", "checkpoint", "graphs", "graph_session")),
     ("shelves", SHELVES),
     ("verbs", ("training", "training_step", "training_data", "modules", "resident", "twins", "runs", "export",
                "extractors", "extraction", "embedding_cache", "scoring", "pairs", "pair_bins", "pair_search",

@@ -335,7 +335,7 @@ BROKEN = [
     ("map", {"scores": [1.0, 1.0], "log10_lr": [0.0, 1.0]}, "must rise"),
     ("map", {"scores": [0.0], "log10_lr": [0.0, 1.0]}, "as many"),
     ("map", {"scores": [0.0] * 5000, "log10_lr": [0.0] * 5000}, "knots"),
-    ("map", {"scores": [0.0] * 100_000, "log10_lr": []}, "bounded length"),
+    ("map", {"scores": [0.0] * 100_000, "log10_lr": []}, "of length at most 65536"),
     ("map", {"scores": [math.inf], "log10_lr": [0.0]}, "finite"),
     ("map", {"scores": [], "log10_lr": []}, "knots"),
     ("population", [], "population is missing"),

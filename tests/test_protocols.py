@@ -210,7 +210,7 @@ def test_table_in_parquet_takes_nan_and_null_for_not_given(tmp_path: Path) -> No
         ("t.csv", "id,path,source\n1,a,s\n1,b,s\n", r"line 3 has the same id as line 2, '1'; ids must be unique"),
         ("t.csv", 'path,source\n"a,s\n', r"cannot be read: unexpected end of data"),
         ("t.jsonl", '{"path": "a", "source": "s"}\n{"path":\n', r"t\.jsonl: line 2 is not JSON .*one object"),
-        ("t.jsonl", '\n["a", "s"]\n', r"t\.jsonl: line 2 is not an object"),
+        ("t.jsonl", '\n["a", "s"]\n', r"t\.jsonl: line 2 must be an object, not \['a', 's'\]"),
         ("t.jsonl", '{"path": "a"}\n', r"line 1: there is no column 'source'"),
         ("t.parquet", "not one", r"t\.parquet: is not a Parquet file"),
     ],

@@ -61,7 +61,7 @@ def test_paths_are_written_from_where_the_manifest_lies(tmp_path: Path) -> None:
     [
         ("file,source\na,b\n", r"row 1: column 'path' is missing; a manifest needs path, source; it has: file, source"),
         ("path,source\na.wav,\n", "row 1 has no source"),
-        ("path,source\na.wav,x\nb.wav,y,z\n", "row 2 has more cells"),
+        ("path,source\na.wav,x\nb.wav,y,z\n", "line 3 has 3 cells and the header 2"),
         ("path,source\na.wav,x\na.wav,y\n", r"1 duplicate id\(s\), the first is 'a.wav'"),
         ("path,source,split\na.wav,x,valid\n", "row 1.*split 'valid' is not one of train, dev, test"),
         ("path,source,duration_s\na.wav,x,long\n", "row 1: duration_s 'long' is not a number"),

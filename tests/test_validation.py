@@ -292,19 +292,40 @@ def test_every_kind_of_score_file_is_read_alike(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("target,value\n1,2\n", "column 'score' is missing; it has: target, value"),
-        ("score,x\n", "no rows"),
+        ("score,x\n", "has no rows"),
         ("score,x\n1,2\n", "needs 'target' or 'label'"),
         ("score,target\n1,1\nx,0\n", "row 2: score 'x' is not a number"),
         ("score,target\n1,1\ninf,0\n", "row 2: score 'inf' is not finite"),
         ("score,target\n1,1\n2,maybe\n", "row 2: mark 'maybe' is none of"),
         ("score,target,a,b,a_source,b_source\n1,1,x,y,s,s\n2,0,x,z,t,u\n", "clip 'x' has no source in 'a_source', or"),
         ("1 a b 0.5\n0 a\n", "line 2 is not"),
+        ("", "is empty; a file of scores has"),
+        ("\n\n", "is empty; a file of scores has"),
+        ("1 a b 1_0\n", "line 1 is not"),
+        ("1 a b ١\n", "line 1 is not"),
+        ("1 a b nan\n", "line 1 is not"),
+        ("score,target\n1,1\n1_0,0\n", "row 2: score '1_0' is not a number"),
+        ("score,target\n1,1\n 1,0\n", "row 2: score ' 1' is not a number"),
+        ("score,target\n1,1\n2,0,3\n", "line 3 has 3 cells and the header 2"),
+        ("score,target\n1,1\n2\n", "line 3 has 1 cells and the header 2"),
+        ("score,target,score\n1,1,2\n", "column 'score' occurs twice"),
+        ("score,target\n1,1\n\0,0\n", "line 3 has a zero byte"),
     ],
 )
 def test_a_broken_score_file_says_where(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "scores").write_text(text)
     with pytest.raises(ManifestError, match=re.escape(told)):
         read_scores(tmp_path / "scores")
+    with pytest.raises(ManifestError, match=re.escape(str(tmp_path / "scores"))):
+        read_scores(tmp_path / "scores")
+
+
+@pytest.mark.parametrize("text", ["1 a b 0.5\n0 a c 0.25\n", "score,target\n0.5,1\n0.25,0\n"])
+def test_a_score_file_may_start_with_a_mark(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scores").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    found = read_scores(tmp_path / "scores")
+    assert found.scores.tolist() == [0.5, 0.25]
+    assert found.target.tolist() == [True, False]
 
 
 def test_scores_of_one_kind_alone_are_an_error(tmp_path: Path) -> None:

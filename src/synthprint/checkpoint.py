@@ -7,15 +7,20 @@ FOLDER/config.json         recipe, sources, digests, parity, development results
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import hashlib
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from synthprint import files
+import msgspec
+
+from synthprint import doors, files
 from synthprint.errors import CheckpointError, RecipeError, SynthprintError
+from synthprint.graphs import MOST_GRAPH_BYTES
 from synthprint.recipes import Recipe
+from synthprint.schemas import Number, Refused, Sha256, Text, checked, made, short
 
 FORMAT = "synthprint-checkpoint-1"
 WEIGHTS, GRAPH, CONFIG = "model.safetensors", "model.onnx", "config.json"
@@ -88,52 +93,87 @@ class Checkpoint:
         if not (folder / CONFIG).exists() and (folder / "best").is_dir():
             folder = folder / "best"
         config = _read_config(folder)
-        found = config.pop("format", None)
-        if found != FORMAT:
+        format_ = config.pop("format", None)
+        if format_ != FORMAT:
             raise CheckpointError(
-                f"{folder}: is of format {found!r}, this version of synthprint reads {FORMAT!r}; "
+                f"{folder}: is of format {short(format_)}, this version of synthprint reads {FORMAT!r}; "
                 "load it with the version that wrote it, or train it again"
             )
         try:
-            recipe = Recipe.from_dict(config.pop("recipe"), f"{folder / CONFIG}: recipe")
-            checkpoint = cls(folder, recipe, **config)
-        except (KeyError, TypeError, ValueError, RecipeError) as error:
+            table = checked(config, _Description)
+            recipe = Recipe.from_dict(table.recipe, f"{folder / CONFIG}: recipe")
+        except (Refused, RecipeError) as error:
             raise CheckpointError(f"{folder / CONFIG}: is not the description of a checkpoint ({error})") from error
-        for path, digest in ((checkpoint.weights, checkpoint.digest), (checkpoint.graph, checkpoint.graph_sha256)):
-            if not path.exists():
-                raise CheckpointError(f"{path}: is missing; a checkpoint is {WEIGHTS}, {GRAPH} and {CONFIG}")
-            if files.sha256(path) != digest:
-                raise CheckpointError(f"{path}: is not the file that {CONFIG} describes; it is damaged or was replaced")
+        checkpoint = made(cls, table, folder=folder, recipe=recipe)
+        checkpoint._check_file(checkpoint.weights, checkpoint.digest, doors.sha256)
+        checkpoint._check_file(checkpoint.graph, checkpoint.graph_sha256, doors.sha256)
         return checkpoint
+
+    def read_graph(self) -> bytes:
+        """The bytes of the graph: those that the description speaks of, whatever lies in their place a moment later.
+
+        Raises:
+            CheckpointError: it is missing, larger than any graph, or another one.
+        """
+        read: list[bytes] = []
+
+        def digest(path: Path) -> str:
+            read.append(doors.read_bytes(path, MOST_GRAPH_BYTES, "graph"))
+            return hashlib.sha256(read[0]).hexdigest()
+
+        self._check_file(self.graph, self.graph_sha256, digest)
+        return read[0]
+
+    def _check_file(self, path: Path, expected: str, digest: Callable[[Path], str]) -> None:
+        try:
+            with doors.ending_in(CheckpointError, path):
+                found = digest(path)
+        except CheckpointError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                why = f"is missing; a checkpoint is {WEIGHTS}, {GRAPH} and {CONFIG}"
+                raise CheckpointError(f"{path}: {why}") from error
+            raise
+        if found != expected:
+            raise CheckpointError(f"{path}: is not the file that {CONFIG} describes; it is damaged or was replaced")
+
+
+class _Description(msgspec.Struct, forbid_unknown_fields=True):
+    """config.json, without its format."""
+
+    recipe: dict[str, Any]
+    sources: dict[str, Text]
+    digest: Sha256
+    graph_sha256: Sha256
+    parity: Number
+    results: dict[str, Any] = {}
+    version: Text = ""
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise CheckpointError(f"{path}: is larger than any description; this is no checkpoint")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        doors.check_link(path)
+        return doors.read_json(path, dict[str, Any], MAX_CONFIG_BYTES, "description")
     except OSError as error:
         unfinished = "; its training has not ended" if (folder / RUN_STATE).exists() else ""
         raise CheckpointError(
             f"{folder}: is no checkpoint: {CONFIG} cannot be read ({error.strerror}){unfinished}"
         ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(config, dict) or not isinstance(config.get("sources", {}), dict):
-        raise CheckpointError(f"{path}: is not the description of a checkpoint")
-    return config
+    except Refused as error:
+        what = "" if error.reason.startswith("is ") else "is not the description of a checkpoint: "
+        raise CheckpointError(f"{path}: {what}{error}; this is no checkpoint") from error
 
 
 def measured_for(
-    folder: Path, name: str, extractor: str, read: Callable[[Mapping[str, Any]], Measured], remedy: str
+    folder: Path, name: str, extractor: str, schema: type[Any], make: Callable[[Any], Measured], remedy: str
 ) -> Measured | None:
     """What was measured of an extractor and lies as JSON in its checkpoint's folder, beside the digest it is of.
 
     Args:
         folder, name: the file, which need not be there.
         extractor: digest of the extractor that is in use.
-        read: makes what is wanted of the file's table, or raises.
+        schema: of the file's table; it has a text `extractor`.
+        make: makes what is wanted of the table, or raises.
         remedy: what to do about a damaged file.
 
     Returns:
@@ -143,15 +183,12 @@ def measured_for(
         CheckpointError: the file is damaged.
     """
     path = folder / name
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
+    with doors.ending_in(CheckpointError, path, remedy):
+        table = doors.read_json(path, schema, MAX_MEASURED_BYTES)
     try:
-        if path.stat().st_size > MAX_MEASURED_BYTES:
-            raise CheckpointError("is larger than any such file")
-        table = json.loads(path.read_text(encoding="utf-8"))
-        found, of = read(table), table["extractor"]
-    except (OSError, SynthprintError) as error:
+        measured = make(table)
+    except (SynthprintError, Refused) as error:
         raise CheckpointError(f"{path}: {error}; {remedy}") from error
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is not what it should be ({error}); {remedy}") from error
-    return found if of == extractor else None
+    return measured if table.extractor == extractor else None

@@ -12,21 +12,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from synthprint import audio, files
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import measured_for
 from synthprint.errors import AudioError, CheckpointError
 from synthprint.linting.inspection import BAND_EDGE_DB, FRAME_S, SILENCE_BELOW_PEAK_DB, frame_powers
+from synthprint.schemas import Refused, Text, checked, made, table_of
 from synthprint.sound.waves import AnyWave, extremes
 
 FRAME, HOP = 512, 256  # samples
 BLOCK_S, SPECTRAL_BLOCKS = 10.0, 18
 LIMITS = "limits.json"  # in a checkpoint's folder
-LONGEST_TEXT = 1000  # characters
 GREATEST = 1e9  # value of a limit, of whatever sign
 FLOOR = 1e-12  # power, added before a logarithm
 BANDS = 16  # that the noise is estimated in, 500 Hz each
@@ -82,7 +84,7 @@ class Limits:
         basis: what they were derived from, in words.
 
     Raises:
-        CheckpointError: one is not a number, or beyond reason.
+        CheckpointError: the basis cannot be printed.
     """
 
     min_duration_s: float | None = None
@@ -96,15 +98,8 @@ class Limits:
     basis: str = ""
 
     def __post_init__(self) -> None:
-        for name in _WORDS:
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
-            if value is not None and not number:
-                raise CheckpointError(f"limits: {name} is {_short(value)}, not a number within reason")
-        if not isinstance(self.music, bool):
-            raise CheckpointError(f"limits: music is {_short(self.music)}, not true or false")
-        if not isinstance(self.basis, str) or len(self.basis) > LONGEST_TEXT or not self.basis.isprintable():
-            raise CheckpointError(f"limits: basis is not a line of text of at most {LONGEST_TEXT} characters")
+        if not self.basis.isprintable():
+            raise CheckpointError("limits: basis is not a line of printable text")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is not limited is left out."""
@@ -117,11 +112,10 @@ class Limits:
         Raises:
             CheckpointError: there is something else in it.
         """
-        known = [field.name for field in fields(cls)]
-        strange = sorted(set(values) - set(known)) if isinstance(values, Mapping) else [values]
-        if strange:
-            raise CheckpointError(f"limits: may hold {', '.join(known)}; not {_short(strange[0])}")
-        return cls(**values)
+        try:
+            return made(cls, checked(values, _Limits, ("limits",)))
+        except Refused as error:
+            raise CheckpointError(str(error)) from error
 
     def save(self, folder: Path, extractor: str) -> None:
         """Write `limits.json` into a checkpoint's folder; `extractor` is the digest that they were measured for."""
@@ -135,11 +129,12 @@ class Limits:
             CheckpointError: the file is damaged.
         """
         remedy = "take it away, or make it again: synthprint stress"
-        return measured_for(folder, LIMITS, extractor, lambda found: cls.from_dict(found["limits"]), remedy)
+        return measured_for(folder, LIMITS, extractor, _LimitsFile, lambda table: made(cls, table.limits), remedy)
 
 
-def _short(value: object) -> str:
-    return repr(value)[:60]
+_Bound: Any = Annotated[float, Meta(ge=-GREATEST, le=GREATEST)] | None
+_Limits = table_of(Limits, **{field.name: _Bound for field in fields(Limits) if field.type == "float | None"})
+_LimitsFile = msgspec.defstruct("LimitsFile", [("extractor", Text), ("limits", _Limits)], forbid_unknown_fields=True)
 
 
 # limit -> (how its condition is told, its number, what it means)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import files
+from synthprint import doors, files
 
 MAGIC = b"synthprint embeddings 1".ljust(32)
 CONTENT_BYTES, CHECK_BYTES = 32, 8
@@ -98,7 +98,7 @@ class EmbeddingCache:
 
     def _is_ours(self) -> bool:
         try:
-            with open(self.path, "rb") as file:
+            with doors.open_regular(self.path) as file:
                 return file.read(HEADER_BYTES) == self._header
         except FileNotFoundError:
             return False

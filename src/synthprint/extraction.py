@@ -7,7 +7,6 @@ their L2-normalised mean. Windows without any sound are left out of the mean.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthprint import audio, files
+from synthprint import audio, doors, files
 from synthprint.audio import SAMPLE_RATE
 from synthprint.background import in_order
 from synthprint.embedding_cache import EmbeddingCache
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
+from synthprint.schemas import Refused
 from synthprint.sound.waves import AnyWave
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
 from synthprint.vectors import unit
@@ -36,6 +36,7 @@ NOT_FINITE = "gives an embedding that is not finite"
 LONG_WINDOWS = 600  # half an hour of 3 s windows
 PART_UTTERANCES = 5000  # an interrupted job goes on after its last whole part
 CACHED_UTTERANCES = 250  # what is made is cached after so many
+MOST_FAILURES_BYTES = 1 << 30  # of the list that an interrupted job leaves with a part
 METHOD = "windows-mean-3"  # in the cache: raise it when other embeddings come of the same weights and audio
 
 Wave = AnyWave | AudioError  # [T] at 16 kHz, or the error met on the way to it
@@ -302,9 +303,12 @@ def _save_part(part: Path, embeddings: Embeddings | None, failures: dict[str, st
 def _load_part(part: Path) -> tuple[Embeddings | None, dict[str, str]] | None:
     if not part.with_suffix(".json").exists():
         return None
-    failures: dict[str, str] = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
     saved = part.with_suffix(".safetensors")
-    return Embeddings.load(saved) if saved.exists() else None, failures
+    try:
+        failures = doors.read_json(part.with_suffix(".json"), dict[str, str], MOST_FAILURES_BYTES)
+        return Embeddings.load(saved) if saved.exists() else None, failures
+    except (OSError, Refused, EmbeddingsError):  # damaged: the part is made again
+        return None
 
 
 def _waves(manifest: Manifest, utterances: Sequence[Utterance], pack: Pack | None) -> Iterator[tuple[str, Wave]]:

@@ -10,18 +10,21 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from synthprint import doors
 from synthprint.checkpoint import Checkpoint
-from synthprint.errors import CheckpointError, MissingDependency
+from synthprint.errors import CheckpointError, MissingDependency, RecipeError, ShelfError
+from synthprint.tensors import check_tensors
 from synthprint.vectors import unit
 
 if TYPE_CHECKING:
     from torch import nn
 
 TORCH_BATCH = 64  # windows
+DISTRUST = "use a checkpoint that synthprint wrote, from somebody you trust"
 
 
 class Extractor(Protocol):
@@ -46,21 +49,26 @@ class OnnxExtractor:
     """Runs a checkpoint's ONNX graph on the CPU, `threads` windows at a time."""
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
-        from onnxruntime import InferenceSession, SessionOptions
+        from synthprint.graph_session import GraphSession
 
-        options = SessionOptions()
-        options.intra_op_num_threads = 1  # the windows are spread over the threads instead
-        options.log_severity_level = 3
+        threads = threads or os.cpu_count() or 1
         self.digest, self.window_samples, self.dim = checkpoint.digest, checkpoint.window_samples, checkpoint.dim
-        self._session = InferenceSession(str(checkpoint.graph), options, providers=["CPUExecutionProvider"])
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
+        self._path = checkpoint.graph
+        with doors.ending_in(CheckpointError, self._path, DISTRUST):
+            self._session = GraphSession(checkpoint.read_graph(), self.window_samples, self.dim, threads)
+        self._pool = ThreadPoolExecutor(threads)
 
     def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
-        """See `Extractor`."""
-        return unit(np.concatenate(list(self._pool.map(self._embed_one, windows))))
+        """See `Extractor`.
 
-    def _embed_one(self, window: np.ndarray) -> Any:
-        return self._session.run(None, {"waveform": window[None]})[0]
+        Raises:
+            CheckpointError: the graph fails on a window, or takes more memory or time than it may.
+        """
+        from synthprint.graph_session import RUN_S, run_options, time_limit
+
+        options = run_options()
+        with doors.ending_in(CheckpointError, self._path, DISTRUST), time_limit(options, RUN_S * len(windows)):
+            return unit(np.concatenate(list(self._pool.map(lambda w: self._session.run(w, options), windows))))
 
 
 class TorchExtractor:
@@ -102,18 +110,23 @@ def load_backbone(checkpoint: Checkpoint) -> nn.Module:
         MissingDependency: torch is not installed.
         CheckpointError: the weights do not fit the backbone that the recipe names.
     """
-    from synthprint.shelves import find
+    from synthprint import shelves
 
     choice = checkpoint.recipe.backbone
     try:
         from safetensors.torch import load_file
+        from torch import nn
     except ImportError:
         raise MissingDependency.extra("torch", "train") from None
-    backbone = find("backbones", choice.name)(dim=choice.dim, **choice.own)
+    with doors.ending_in(CheckpointError, checkpoint.weights, DISTRUST):
+        check_tensors(checkpoint.weights)
     try:
+        backbone = shelves.build("backbones", choice.name, choice.own, nn.Module, dim=choice.dim)
         backbone.load_state_dict(load_file(checkpoint.weights))
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.folder}: its weights do not fit {choice.name!r}: {error}") from error
+    except (RecipeError, ShelfError, RuntimeError, MemoryError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise CheckpointError(f"{checkpoint.folder}: its weights do not fit {choice.name!r}: {why}") from error
+    assert isinstance(backbone, nn.Module)
     return backbone
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from synthprint import shelves
+from synthprint.doors import check_link, ending_in
 from synthprint.errors import ManifestError
 from synthprint.types import Manifest
 
@@ -30,6 +31,8 @@ def open_manifest(path: str | os.PathLike[str], protocol: str | None = None) -> 
     """
     path = Path(path)
     if not path.exists():
+        with ending_in(ManifestError, path):
+            check_link(path)
         raise ManifestError(f"{path}: no such file or folder")
     chosen = _recognised(path) if protocol is None else shelves.find("protocols", protocol)
     manifest: Manifest = chosen.read(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from synthprint.errors import RecipeError
 from synthprint.recipes import Recipe
-from synthprint.shelves import find
+from synthprint.shelves import build as build_variant
 
 
 def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
@@ -40,16 +39,10 @@ def check_learning(recipe: Recipe, modules: nn.Module) -> None:
         )
 
 
-def _made(table: str, name: str, own: Mapping[str, Any], **given: int) -> nn.Module:
+def _made(table: str, name: str, own: Mapping[str, Any], **given: Any) -> nn.Module:
     """The variant `name`, built with what every one is given and its own options from the recipe's `table`."""
-    kind = find({"backbone": "backbones", "loss": "losses"}[table], name)
-    known = [option for option in inspect.signature(kind).parameters if option not in given]
-    unknown = [option for option in own if option not in known]
-    if unknown:
-        there = ", ".join(known) or "none"
-        raise RecipeError(f"recipe: [{table}] unknown key {unknown[0]!r}; the options of {name!r} are: {there}")
     try:
-        made: nn.Module = kind(**given, **own)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"recipe: [{table}] {name!r} refuses its options: {error}") from error
+        made: nn.Module = build_variant({"backbone": "backbones", "loss": "losses"}[table], name, own, **given)
+    except RecipeError as error:
+        raise RecipeError(f"recipe: [{table}] {error}") from error
     return made

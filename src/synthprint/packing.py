@@ -16,13 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from synthprint import audio
+from synthprint.doors import JsonReader
 from synthprint.errors import AudioError, ManifestError
 from synthprint.files import cache_folder, locked, stamp
 from synthprint.progress import track
+from synthprint.schemas import Refused, Sha256, made, table_of
 from synthprint.sound.waves import SILENT, AnyWave, blocks, is_silent
 from synthprint.types import Manifest
 
@@ -39,6 +42,9 @@ class _Entry:
     sha256: str
     offset: int
     length: int
+
+
+_ENTRY: Any = table_of(_Entry, path=str, sha256=Sha256, mtime_ns=int)
 
 
 class Pack:
@@ -150,10 +156,10 @@ def _read_index(folder: Path) -> dict[str, _Entry]:
     os.truncate(index, data.rfind(b"\n") + 1)
     held = samples.stat().st_size // SAMPLE_BYTES
     entries: dict[str, _Entry] = {}
-    end = 0
+    end, reader = 0, JsonReader()
     for line in data.splitlines():
-        with suppress(ValueError, TypeError):  # a damaged line: its file is decoded again
-            entry = _Entry(**json.loads(line))
+        with suppress(Refused):  # a damaged line: its file is decoded again
+            entry = made(_Entry, reader.checked(line, _ENTRY))
             if entry.offset + entry.length <= held:
                 end = max(end, entry.offset + entry.length)
                 entries[entry.path] = entry

@@ -7,16 +7,21 @@ In `[backbone]` and `[loss]` the keys other than `name` and `dim` go to the cons
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from synthprint import doors
 from synthprint.augmentation import Augmentation
 from synthprint.errors import RecipeError
+from synthprint.schemas import Refused, checked, made, refuse_odd, short, table_of
 
+MOST_BYTES = 4 << 20  # of a recipe
+LONGEST_CROP_SAMPLES = 600 * 16_000
+MOST_DIMENSIONS = 1 << 16
 REFERENCE_CROP_SAMPLES = 200 * 160 + 240  # 2.015 s: 200 frames of the reference trainer
+Made = TypeVar("Made")
 # Where the shipped recipes lie: in the installed package, or beside src/ in a working copy.
 SHIPPED = (Path(__file__).parent / "shipped_recipes", Path(__file__).parents[2] / "recipes")
 
@@ -25,6 +30,12 @@ def _at_least(least: int, **values: int) -> None:
     for name, value in values.items():
         if value < least:
             raise RecipeError(f"{name} = {value} must be at least {least}")
+
+
+def _at_most(most: int, **values: int) -> None:
+    for name, value in values.items():
+        if value > most:
+            raise RecipeError(f"{name} = {value} must be at most {most:,}")
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,7 @@ class BackboneChoice:
 
     def __post_init__(self) -> None:
         _at_least(1, dim=self.dim)
+        _at_most(MOST_DIMENSIONS, dim=self.dim)
 
 
 @dataclass(frozen=True)
@@ -90,12 +102,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Crop:
-    """[crop]: length of a training crop, and so of an extraction window, in samples at 16 kHz."""
+    """[crop]: length of a training crop, and so of an extraction window, in samples at 16 kHz; up to ten minutes."""
 
     samples: int = REFERENCE_CROP_SAMPLES
 
     def __post_init__(self) -> None:
         _at_least(1600, samples=self.samples)
+        _at_most(LONGEST_CROP_SAMPLES, samples=self.samples)
 
 
 @dataclass(frozen=True)
@@ -154,10 +167,10 @@ class Recipe:
             table, _, key = name.strip().rpartition(".")
             if not equals or not key or (table and not isinstance(tables.get(table), dict)):
                 raise RecipeError(
-                    f"setting {setting!r} is not of the form table.key=value, as schedule.peak_lr=1e-3 is"
+                    f"setting {short(setting)} is not of the form table.key=value, as schedule.peak_lr=1e-3 is"
                 )
             (tables[table] if table else tables)[key] = _toml_value(text.strip())
-            Recipe.from_dict(tables, f"setting {setting!r}")  # so that an error names this one
+            Recipe.from_dict(tables, f"setting {short(setting)}")  # so that an error names this one
         return Recipe.from_dict(tables)
 
     def to_dict(self) -> dict[str, Any]:
@@ -181,7 +194,12 @@ class Recipe:
                 ours = {f.name for f in fields(kind)} - {"own"}
                 own = {key: value for key, value in table.items() if key not in ours}
                 values[name] = {key: table[key] for key in ours if key in table} | {"own": own}
-        return _build(cls, values, where)
+        try:
+            checked_values = checked(values, _TABLES[cls], words=WORDS)
+            refuse_odd(values)
+        except Refused as error:
+            raise RecipeError(f"{where}: {_told(error)}") from error
+        return _made(cls, checked_values, where)
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -195,9 +213,10 @@ class Recipe:
                 raise RecipeError(f"{path}: no such file, nor a shipped recipe; those are: {', '.join(shipped())}")
             path = shipped()[str(path)]
         try:
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
+            tables = doors.parse_toml(doors.decoded(doors.read_bytes(path, MOST_BYTES, "recipe")))
+        except (OSError, Refused) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise RecipeError(f"{path}: cannot be read as a recipe: {why}") from error
         return cls.from_dict(tables, str(path))
 
 
@@ -210,38 +229,54 @@ def shipped() -> dict[str, Path]:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return doors.parse_toml(f"value = {text}")["value"]
+    except Refused as error:
+        if error.steps:  # it is a number, and none that is read
+            raise RecipeError(f"{text[:40]}… {error.reason}") from error
         return text
 
 
-Table = TypeVar("Table")
+# What msgspec calls a type -> the word for it: those of TOML.
+WORDS = {"object": "a table", "array": "a list"}
 
 
-def _build(kind: type[Table], values: Mapping[str, Any], where: str) -> Table:
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise RecipeError(f"{where}: unknown key {unknown[0]!r}; there are: {', '.join(known)}")
-    built: dict[str, Any] = {}
-    for key, value in values.items():
-        default = known[key].default
-        if hasattr(default, "__dataclass_fields__"):
-            if not isinstance(value, Mapping):
-                raise RecipeError(f"{where}: {key} must be a table")
-            built[key] = _build(type(default), value, f"{where}: [{key}]")
+def _table_of(kind: type) -> Any:
+    """The schema of a table: keys, and types as they are; what is in range is for the table's own class to say."""
+    types: dict[str, Any] = {}
+    for one in fields(kind):
+        if hasattr(one.default, "__dataclass_fields__"):
+            types[one.name] = _TABLES[type(one.default)] = _table_of(type(one.default))
         else:
-            built[key] = _typed(value, default, f"{where}: {key}")
+            types[one.name] = dict[str, Any] if one.name == "own" else type(one.default)
+    return table_of(kind, **types)
+
+
+_TABLES: dict[type, Any] = {}
+_TABLES[Recipe] = _table_of(Recipe)
+
+
+def _made(kind: type[Made], table: Any, where: str) -> Made:
+    """A table's class, of what fits its schema; a table that is not given is its default already."""
+    if isinstance(table, kind):
+        return table
+    inner = {
+        one.name: _made(type(one.default), getattr(table, one.name), f"{where}: [{one.name}]")
+        for one in fields(kind)  # type: ignore[arg-type]
+        if hasattr(one.default, "__dataclass_fields__")
+    }
     try:
-        return kind(**built)
+        return made(kind, table, **inner)
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}") from None
 
 
-def _typed(value: Any, default: Any, where: str) -> Any:
-    """`value`, if it has the type of `default` (an integer will do for a float)."""
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(default, bool | int | float | str) and type(value) is not type(default):
-        raise RecipeError(f"{where} must be {type(default).__name__}, not {value!r}")
-    return value
+def _told(refused: Refused) -> str:
+    """As a recipe's tables are written: "[schedule]: epochs must be int"."""
+    table, *rest = refused.steps or ("",)
+    if table not in _SUBTABLES or not (rest or refused.reason.startswith("unknown")):
+        return str(refused)
+    rest = rest[1:] if rest[:1] == ["own"] else rest
+    return f"[{table}]: {Refused(refused.reason, tuple(rest))}"
+
+
+_SUBTABLES = {one.name for one in fields(Recipe) if hasattr(one.default, "__dataclass_fields__")}

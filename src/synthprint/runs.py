@@ -19,15 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from synthprint import files
+from synthprint import doors, files
 from synthprint.checkpoint import RUN_STATE
+from synthprint.doors import JsonReader
 from synthprint.errors import CheckpointError
+from synthprint.schemas import Refused, made, table_of
+from synthprint.tensors import check_tensors
 
 STATE_FORMAT = "synthprint-run-1"
+AFRESH = "delete the folder to start afresh"
+MOST_LOG_BYTES = 4 << 30
 
 
 @dataclass
@@ -45,6 +50,9 @@ class Position:
     last_eer: float | None = None
     finished: bool = False
     cpu_s: float = 0.0
+
+
+_POSITION: Any = table_of(Position, best_epoch=int)
 
 
 class Run:
@@ -110,24 +118,26 @@ class Run:
         return position
 
     def _load(self, path: Path, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> Position:
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}); delete the folder to start afresh") from error
+        with doors.ending_in(CheckpointError, path, AFRESH):
+            metadata = check_tensors(path)
         if metadata.get("format") != STATE_FORMAT:
             raise CheckpointError(f"{path}: was written by another version; choose another folder")
-        if metadata["identity"] != self._identity:
+        if metadata.get("identity") != self._identity:
             raise CheckpointError(
-                f"{self.folder}: holds a training of {_difference(metadata['identity'], self._identity)}; "
+                f"{self.folder}: holds a training of {_difference(metadata.get('identity', ''), self._identity)}; "
                 "choose another folder, or delete this one"
             )
-        modules.load_state_dict(_under("module.", tensors))
-        optimizer.load_state_dict(
-            {"state": _optimizer_state(tensors), "param_groups": optimizer.state_dict()["param_groups"]}
-        )
-        return Position(**json.loads(metadata["position"]))
+        try:
+            position = made(Position, JsonReader().checked(metadata.get("position", ""), _POSITION))
+            tensors = load_file(path)
+            modules.load_state_dict(_under("module.", tensors))
+            optimizer.load_state_dict(
+                {"state": _optimizer_state(tensors), "param_groups": optimizer.state_dict()["param_groups"]}
+            )
+        except (OSError, SafetensorError, RuntimeError, LookupError, ValueError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path}: is not the state of this training ({why}); {AFRESH}") from error
+        return position
 
     def log(self, row: dict[str, Any], step: int) -> None:
         """Append one line to log.jsonl, and its numbers to TensorBoard; `step` counts the steps done in all."""
@@ -154,9 +164,10 @@ class Run:
         path = self.folder / "log.jsonl"
         if path.exists():
             kept = []
-            for line in path.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, KeyError):  # a kill may have cut a line short
-                    if _stands(json.loads(line), position):
+            reader = JsonReader()
+            for line in doors.read_bytes(path, MOST_LOG_BYTES, "log").decode("utf-8", "replace").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # a kill may have cut a line short
+                    if _stands(reader.checked(line, dict[str, Any]), position):
                         kept.append(line + "\n")
             files.write_text(path, "".join(kept))
 
@@ -182,10 +193,16 @@ def _optimizer_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tenso
 
 def _difference(found: str, wanted: str) -> str:
     """In words, where two identities differ first."""
-    a, b = json.loads(found), json.loads(wanted)
+    try:
+        a, b = JsonReader().checked(found, dict[str, Any]), json.loads(wanted)
+    except Refused:
+        return "another kind"
     if a.get("data") != b.get("data"):
         return "other data"
-    changed = [key for key in b["recipe"] if a["recipe"].get(key) != b["recipe"][key]]
+    there = a.get("recipe")
+    if not isinstance(there, dict):
+        return "another kind"
+    changed = [key for key in b["recipe"] if there.get(key) != b["recipe"][key]]
     return f"another recipe ([{changed[0]}] differs)" if changed else "another kind"
 
 

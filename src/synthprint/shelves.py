@@ -18,12 +18,14 @@ module itself is the variant.
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints, runtime_checkable
 
-from synthprint.errors import MissingDependency, ShelfError
+from synthprint.errors import MissingDependency, RecipeError, ShelfError
+from synthprint.schemas import checked, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,3 +208,38 @@ def find(shelf: str, name: str) -> Any:
     if not hasattr(module, attribute):
         raise ShelfError(f"module {module_name!r} has no {attribute!r}")
     return getattr(module, attribute)
+
+
+def build(shelf: str, name: str, options: Mapping[str, Any], of: type | None = None, **given: Any) -> Any:
+    """The variant that `name` stands for, built with options that may be a stranger's.
+
+    Args:
+        shelf, name: see `find`.
+        options: the variant's own, by the names of its constructor's parameters.
+        of: what the variant must be a class of; so a file cannot have anything else called.
+        given: what every variant on the shelf is given.
+
+    Raises:
+        ShelfError: there is no such variant, or it is none.
+        RecipeError: an option that it does not have, or a value of another type, or one that it refuses.
+        MissingDependency: it needs torch, which is not installed.
+    """
+    kind = find(shelf, name)
+    if of is not None and not (isinstance(kind, type) and issubclass(kind, of)):
+        raise ShelfError(f"{name!r} is no {SHELVES[shelf]}")
+    known = [option for option in inspect.signature(kind).parameters if option not in given]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        there = ", ".join(known) or "none"
+        raise RecipeError(f"unknown key {short(unknown[0])}; the options of {name!r} are: {there}")
+    try:
+        hints = get_type_hints(kind.__init__)
+    except (NameError, TypeError):  # of a variant that lives elsewhere
+        hints = {}
+    try:
+        for option, value in options.items():
+            if option in hints:
+                checked(value, hints[option], (option,))
+        return kind(**given, **options)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise RecipeError(f"{name!r} refuses its options: {error}") from error

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from synthprint import files
+from synthprint import doors, files
 from synthprint.checkpoint import Checkpoint
 from synthprint.distributed import World, world
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
@@ -35,9 +36,10 @@ from synthprint.modules import build, check_learning
 from synthprint.progress import Progress, progress, silent
 from synthprint.recipes import Recipe
 from synthprint.resident import ResidentCorpus, refuse_augmentation, resident
-from synthprint.runs import Position, Run
+from synthprint.runs import AFRESH, Position, Run
 from synthprint.sampling import BalancedBatches, RandomBatches
 from synthprint.scoring import all_pairs_eer
+from synthprint.tensors import check_tensors
 from synthprint.training_data import TrainingData, check
 from synthprint.training_step import Step, adam, prepared, repeatable
 from synthprint.types import Embeddings, Manifest
@@ -282,13 +284,20 @@ def _finish(recipe: Recipe, data: TrainingData, modules: nn.ModuleDict, run: Run
     """Write RUN/last and RUN/best, each with its ONNX graph, unless they are there; returns the best."""
     with suppress(CheckpointError):
         there = Checkpoint.load(run.folder / "best")  # it is written last
-        if there.digest == files.sha256(run.best_weights):
-            return there
+        with doors.ending_in(CheckpointError, run.best_weights):
+            if there.digest == doors.sha256(run.best_weights):
+                return there
     family = {u.source: u.family or "" for u in data.train.manifest}
     common = {"dev_utterances": len(data.dev), "best_dev_eer": position.best_eer}
     last = common | {"epoch": recipe.schedule.epochs, "dev_eer": position.last_eer}
     best = common | {"epoch": position.best_epoch, "dev_eer": position.best_eer}
     backbone = modules["backbone"]
     write_checkpoint(backbone, recipe, family, run.folder / "last", last)
-    backbone.load_state_dict(load_file(run.best_weights))
+    with doors.ending_in(CheckpointError, run.best_weights, AFRESH):
+        check_tensors(run.best_weights)
+    try:
+        backbone.load_state_dict(load_file(run.best_weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{run.best_weights}: does not fit {recipe.backbone.name!r} ({why}); {AFRESH}") from error
     return write_checkpoint(backbone, recipe, family, run.folder / "best", best)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import ArrayLike
 
 from synthprint.calibration.maps import METHODS, Knots, Line, Map
 from synthprint.calibration.trials import WEIGHTINGS
 from synthprint.calibration.verbal import SAME_OR_DIFFERENT, times, verbal
 from synthprint.errors import CalibrationError
+from synthprint.schemas import Number, Refused, Text, checked, made, short, table_of, within
 
 CALIBRATION_FORMAT = "synthprint-calibration-1"
-LONGEST_TEXT = 1000  # characters
-MOST_TRIALS = 10**15
+MOST_KNOTS = 1 << 16  # that are read at all
 STRONGEST = 300.0  # log10 LR: a float's range
 
 
@@ -179,65 +180,49 @@ class Calibration:
         Raises:
             CalibrationError: something is missing, of the wrong kind, out of range, or of another version.
         """
-        entries = _mapping(found, "calibration")
-        if entries.get("format") != CALIBRATION_FORMAT:
-            raise CalibrationError(f"not a calibration of this version: {str(entries.get('format'))[:40]!r}")
-        return cls(
-            method=_text(entries, "method"),
-            map=_map(_mapping(entries.get("map"), "map")),
-            lower=_number(entries, "lower"),
-            upper=_number(entries, "upper"),
-            weighting=_text(entries, "weighting"),
-            population=_record(Population, entries.get("population")),
-            quality=_record(Quality, entries.get("quality")),
-        )
+        if not isinstance(found, Mapping):
+            raise CalibrationError("calibration is missing, or not an object")
+        try:
+            return calibration_of(checked(dict(found), CALIBRATION))
+        except Refused as error:
+            raise CalibrationError(str(error)) from error
 
 
-def _map(entries: Mapping[str, Any]) -> Map:
-    if "slope" in entries:
-        return Line(_number(entries, "slope"), _number(entries, "intercept"))
-    return Knots(_numbers(entries, "scores"), _numbers(entries, "log10_lr"))
+class _LineTable(msgspec.Struct, forbid_unknown_fields=True):
+    slope: Number
+    intercept: Number
 
 
-def _record(kind: type[Any], found: Any) -> Any:
-    """A dataclass of numbers, counts and texts, each checked for what its field is declared to be."""
-    entries = _mapping(found, kind.__name__.lower())
-    check = {"int": _count, "float": _number, "str": _text}
-    return kind(**{name: check[declared](entries, name) for name, declared in kind.__annotations__.items()})
+class _KnotsTable(msgspec.Struct, forbid_unknown_fields=True):
+    scores: Annotated[list[Number], Meta(max_length=MOST_KNOTS)]
+    log10_lr: Annotated[list[Number], Meta(max_length=MOST_KNOTS)]
 
 
-def _mapping(found: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(found, Mapping):
-        raise CalibrationError(f"{name} is missing, or not an object")
-    return found
+# The schema of what `to_dict` gives. The map comes in two forms, and is looked at when the calibration is made.
+CALIBRATION = table_of(
+    Calibration,
+    {"format": Text},
+    map=dict[str, Any],
+    population=table_of(Population),
+    quality=table_of(Quality),
+)
 
 
-def _number(entries: Mapping[str, Any], name: str) -> float:
-    return _checked(entries.get(name), name)
+def calibration_of(table: Any) -> Calibration:
+    """The calibration of a table that fits CALIBRATION.
 
-
-def _checked(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MOST_TRIALS:
-        raise CalibrationError(f"{name} must be a finite number, not {str(value)[:40]!r}")
-    return float(value)
-
-
-def _count(entries: Mapping[str, Any], name: str) -> int:
-    value = _number(entries, name)
-    if value < 0 or not math.floor(value) == value:
-        raise CalibrationError(f"{name} must be a whole number of at least 0, not {value}")
-    return int(value)
-
-
-def _text(entries: Mapping[str, Any], name: str) -> str:
-    value = entries.get(name)
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise CalibrationError(f"{name} must be a text of at most {LONGEST_TEXT} characters")
-    return value
-
-
-def _numbers(entries: Mapping[str, Any], name: str) -> tuple[float, ...]:
-    values = entries.get(name)
-    if not isinstance(values, (list, tuple)) or len(values) > 1 << 16:
-        raise CalibrationError(f"{name} must be a list of numbers of bounded length")
-    return tuple(_checked(value, name) for value in values)
+    Raises:
+        CalibrationError: it is of another version, or a value is out of range.
+        Refused: its map is none.
+    """
+    if table.format != CALIBRATION_FORMAT:
+        raise CalibrationError(f"not a calibration of this version: {short(table.format)}")
+    with within("map"):
+        found: Map
+        if not {"slope", "intercept"}.isdisjoint(table.map):
+            found = made(Line, checked(table.map, _LineTable))
+        else:
+            knots = checked(table.map, _KnotsTable)
+            found = Knots(tuple(knots.scores), tuple(knots.log10_lr))
+    population, quality = made(Population, table.population), made(Quality, table.quality)
+    return made(Calibration, table, map=found, population=population, quality=quality)

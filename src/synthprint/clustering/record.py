@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthprint import files
+import msgspec
+
+from synthprint import doors, files
 from synthprint.clustering.exhibits import Clustering
 from synthprint.errors import EmbeddingsError
+from synthprint.schemas import Count, Refused, Sha256, Text, short
 
 FORMAT = "synthprint-groups-1"
 MAX_BYTES = 64 << 20
@@ -26,27 +28,59 @@ def clips_of(path: Path, number: int, extractor: str) -> list[Path]:
     Raises:
         EmbeddingsError: the record is damaged or of another extractor, there is no such group, or a file has changed.
     """
+    remedy = "see 'synthprint cluster --out'"
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError("is larger than any such file")
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ValueError(f"is of format {str(found['format'])[:40]!r}, not {FORMAT!r}")
-        digest = {clip["path"]: clip["sha256"] for clip in found["clips"]}
-        groups = {group["number"]: [str(clip) for clip in group["clips"]] for group in found["groups"]}
-        files_of = {clip: (Path(found["paths"][clip]), digest[clip]) for clips in groups.values() for clip in clips}
-        made_with = str(found["extractor"])
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EmbeddingsError(f"{path}: is no record of groups ({error}); see 'synthprint cluster --out'") from error
+        table = doors.read_json(path, _Groups, MAX_BYTES)
+        if table.format != FORMAT:
+            raise Refused(f"must be {FORMAT!r}, not {short(table.format)}", ("format",))
+        digest = {clip.path: clip.sha256 for clip in table.clips}
+        groups = {group.number: group.clips for group in table.groups}
+        chosen = [(Path(table.paths[clip]), digest[clip]) for clip in groups.get(number, ())]
+    except OSError as error:
+        raise EmbeddingsError(f"{path}: is no record of groups ({error.strerror}); {remedy}") from error
+    except Refused as error:
+        raise EmbeddingsError(f"{path}: is no record of groups ({error}); {remedy}") from error
+    except KeyError as error:
+        why = f"groups: clip {short(error.args[0])} is not among its clips and paths"
+        raise EmbeddingsError(f"{path}: is no record of groups ({why}); {remedy}") from error
+    made_with = table.extractor
     if made_with != extractor:
         raise EmbeddingsError(f"{path}: was grouped with extractor {made_with[:12]}, not with {extractor[:12]}")
     if number not in groups:
         raise EmbeddingsError(f"{path}: has no group {number}; there are 1 to {len(groups)}")
-    chosen = [files_of[clip] for clip in groups[number]]
     for file, expected in chosen:
-        if not file.is_file() or files.sha256(file) != expected:
+        if not _is_still(file, expected):
             raise EmbeddingsError(f"{file}: is not the file that was grouped any more; group the clips again")
     return [file for file, _ in chosen]
+
+
+def _is_still(file: Path, expected: str) -> bool:
+    try:
+        return doors.sha256(file) == expected
+    except OSError:
+        return False
+
+
+class _Exhibit(msgspec.Struct):
+    """A clip of a record; a person reads more of it."""
+
+    path: str
+    sha256: Sha256
+
+
+class _Group(msgspec.Struct):
+    number: Count
+    clips: list[str]
+
+
+class _Groups(msgspec.Struct):
+    """What a record holds that a group is promoted by."""
+
+    format: Text
+    extractor: Text
+    paths: dict[str, str]
+    clips: list[_Exhibit]
+    groups: list[_Group]
 
 
 def linkage_rows(found: Clustering) -> Iterator[list[object]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synthprint import files
 from synthprint.checkpoint import measured_for
-from synthprint.errors import CheckpointError
+from synthprint.schemas import made, table_of
 
 CLUSTERS = "clusters.json"  # in a checkpoint's folder; models/measure_clusters.py writes it
 
@@ -23,9 +22,6 @@ class Tuning:
         missed: of the pairs of one source, the share that was not put together.
         data: what both are means over, in words.
         extractor: digest of the extractor that they hold for.
-
-    Raises:
-        CheckpointError: a value is of the wrong kind.
     """
 
     threshold: float
@@ -33,14 +29,6 @@ class Tuning:
     missed: float
     data: str
     extractor: str
-
-    def __post_init__(self) -> None:
-        for name in ("threshold", "wrong", "missed"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise CheckpointError(f"{name} is {str(value)[:40]!r}, not a number")
-        if not isinstance(self.data, str) or not isinstance(self.extractor, str):
-            raise CheckpointError("data and extractor are texts")
 
     def save(self, folder: Path) -> None:
         """Write `clusters.json` into a checkpoint's folder."""
@@ -53,9 +41,8 @@ class Tuning:
         Raises:
             CheckpointError: the file is damaged.
         """
-        return measured_for(
-            folder, CLUSTERS, extractor, lambda found: cls(**found), "take it away, and give --threshold"
-        )
+        remedy = "take it away, and give --threshold"
+        return measured_for(folder, CLUSTERS, extractor, table_of(cls), lambda table: made(cls, table), remedy)
 
     def sentence(self) -> str:
         """What it cost, in words."""

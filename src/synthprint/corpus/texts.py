@@ -9,7 +9,6 @@ same paragraphs in the same order in each language. Our own few sentences are pa
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
@@ -21,6 +20,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, lines
+from synthprint.schemas import Refused
 
 PACKAGE = "apt:gnome-user-docs"
 HELP = Path("/usr/share/help")  # where GNOME's help is installed, one folder a language
@@ -137,18 +138,19 @@ def from_file(path: Path) -> Iterator[Sentence]:
         ManifestError: it cannot be read, or says no language.
     """
     path = Path(path)
+    ending = path.suffix.lower()
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            if path.suffix.lower() in (".csv", ".tsv"):
-                delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-                yield from _rows(path, csv.DictReader(file, delimiter=delimiter))
-                return
+        if ending in (".csv", ".tsv"):
+            rows: Iterable[dict[str, str]] = (cells for _, cells in csv_rows(path, "\t" if ending == ".tsv" else ","))
+        else:
             language = path.stem.rpartition(".")[2]
             if not re.fullmatch("[a-z]{2}", language):
                 raise ManifestError(f"{path}: name plain text by its language, as in 'news.fi.txt', or give a CSV")
-            yield from _rows(path, ({"language": language, "text": line} for line in file if line.strip()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path}: cannot be read as sentences: {error}") from error
+            rows = ({"language": language, "text": line} for line in lines(path) if line.strip())
+        yield from _rows(path, rows)
+    except (OSError, Refused) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ManifestError(f"{path}: cannot be read as sentences: {why}") from error
 
 
 def _rows(path: Path, rows: Iterable[dict[str, str]]) -> Iterator[Sentence]:

@@ -11,7 +11,6 @@ memory, ends itself alone. A grid that was interrupted goes on where it was, eac
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,12 +23,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from synthprint import __version__, files
+from synthprint import __version__, doors, files
 from synthprint.checkpoint import CONFIG, Checkpoint
 from synthprint.errors import CheckpointError, EmbeddingsError, RecipeError, SynthprintError
 from synthprint.experiments.rows import Cell
 from synthprint.progress import progress
 from synthprint.recipes import Recipe
+from synthprint.schemas import Refused
 from synthprint.scoring import evaluate_all_pairs
 from synthprint.types import Embeddings, Manifest
 
@@ -38,6 +38,7 @@ RESULT, FAILED, LOG = "result.json", "failed.json", "cell.log"
 LOOK_EVERY_S = 1.0
 WARNED = 1  # what our commands exit with when they are done but some clips could not be read
 LAST_LINES = 3
+MOST_RESULT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -243,8 +244,8 @@ def _finished(folder: Path, expected: dict[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        result = doors.read_json(path, dict[str, Any], MOST_RESULT_BYTES)
+    except (OSError, Refused) as error:
         raise RecipeError(f"{path}: is damaged ({error}); delete it, and the cell is measured again") from error
     if any(result.get(name) != value for name, value in expected.items()):
         raise RecipeError(f"{path}: is of another recipe or other data; name another folder, or delete this cell's")

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from synthprint.doors import check_link, ending_in
 from synthprint.errors import ManifestError
 from synthprint.types import SPLITS, Manifest, Utterance
 
@@ -41,6 +42,8 @@ def read(root: Path) -> Manifest:
     """
     root = Path(root)
     if not root.is_dir():
+        with ending_in(ManifestError, root):
+            check_link(root)
         raise ManifestError(f"{root}: no such folder")
     parts = [path.relative_to(root).parts for path in sorted(audio_files(root))]
     if not parts:

@@ -14,14 +14,16 @@ below, from the architecture, or where there is no `meta.csv` from the model's n
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from synthprint import doors
 from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, number
+from synthprint.schemas import Refused, short
 from synthprint.types import Manifest, Utterance
 
 LICENCE = "CC-BY-NC-4.0 (the audio and the lists are MLAAD's; neither comes with synthprint)"
@@ -34,6 +36,7 @@ ADDRESS = "https://deepfake-total.com/mlaad"
 LISTS = {"train": "train.csv", "dev": "dev.csv", "test": "eval.csv"}
 LIST_FOLDERS = ("mlaad4sourcetracing", "mlaadv5_for_sourcetracing", "MLAADv5_for_sourcetracing")
 FINE_LIST = "{split}___lang_{language}___model_{source}.csv"
+MOST_META_BYTES = 256 << 20
 SEEN = {True: "seen", False: "not_seen"}
 
 # What a name, or MLAAD's own `architecture`, says of the family: the first pattern found in its last part.
@@ -115,21 +118,21 @@ def _audio_root(root: Path, lists: Path) -> Path:
 def _rows(path: Path) -> Iterator[Row]:
     """The rows of one list."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if header != ["path", "model_name"]:
-                raise ManifestError(f"{path}: line 1: the header is {','.join(header)!r}, not 'path,model_name'")
-            for cells in reader:
-                audio = cells[0].removeprefix("./") if cells else ""
-                if len(cells) != 2 or audio.count("/") != 3:
-                    raise ManifestError(
-                        f"{path}: line {reader.line_num} is not './fake/<language>/<model>/<stem>.wav,<model name>': "
-                        f"{','.join(cells)!r}"
-                    )
-                yield audio, cells[1]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path}: cannot be read: {error}; unpack the lists again") from error
+        for line, cells in csv_rows(path, check=_check_header):
+            audio = cells["path"].removeprefix("./")
+            if audio.count("/") != 3:
+                form = "./fake/<language>/<model>/<stem>.wav,<model name>"
+                raise Refused(f"line {line} is not {form!r}: {short(','.join(cells.values()))}")
+            yield audio, cells["model_name"]
+    except Refused as error:
+        raise ManifestError(f"{path}: {error}; unpack the lists again") from error
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}; unpack the lists again") from error
+
+
+def _check_header(header: list[str]) -> None:
+    if header != ["path", "model_name"]:
+        raise Refused(f"line 1: the header is {short(','.join(header))}, not 'path,model_name'")
 
 
 def _quadrants(lists: Path) -> dict[Row, Seen]:
@@ -152,11 +155,13 @@ def _meta(path: Path) -> Meta:
     Pipes separate the columns and nothing is quoted. A row that is too short is passed over: it only describes.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = doors.decoded(doors.read_bytes(path, MOST_META_BYTES)).split("\n")
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read: {error}; unpack it again") from error
+    except Refused as error:
+        raise ManifestError(f"{path}: {error}; unpack it again") from error
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}; unpack it again") from error
     header = lines[0].split("|")
     rows = [dict(zip(header, line.split("|", len(header) - 1), strict=False)) for line in lines[1:]]
     return {PurePosixPath(row["path"]).stem: row for row in rows if len(row) == len(header) and "path" in row}
@@ -168,7 +173,7 @@ def _utterance(row: Row, split: str, seen: Seen, occurrence: int, meta: Callable
     stem = name.rpartition(".")[0]
     described = meta(folder).get(stem, {})
     try:
-        duration_s: float | None = float(described.get("duration", ""))
+        duration_s: float | None = number(described.get("duration", ""))
     except ValueError:
         duration_s = None
     return Utterance(

@@ -13,13 +13,14 @@ for them where the column itself is not there; every column that is not known go
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from synthprint import doors
 from synthprint.errors import ManifestError, MissingDependency
+from synthprint.rows import csv_rows, json_lines, listed
+from synthprint.schemas import Refused
 from synthprint.types import Manifest, Utterance
 
 LICENCE = "your own table: the licence of the audio that it lists"
@@ -29,6 +30,8 @@ ADDRESS = "a file of this machine"
 ALIASES = {"source": "model_name", "family": "architecture", "text_id": "content_id", "duration_s": "duration"}
 ENDINGS = (".csv", ".jsonl", ".parquet")
 NAMES = tuple(f"manifest{ending}" for ending in ENDINGS)  # looked for in a folder, in this order
+
+MOST_ROWS = 100_000_000  # of a Parquet file: a small one can say that it has any number
 
 Row = tuple[str, dict[str, Any]]  # where it stands, in words, and its cells
 
@@ -50,12 +53,12 @@ def read(root: Path) -> Manifest:
         raise ManifestError(f"{root}: not a table ({', '.join(ENDINGS)}), nor a folder with {' or '.join(NAMES)}")
     try:
         rows = list(_READERS[path.suffix.lower()](path))
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: is not UTF-8 text (byte {error.start}); save it again as UTF-8") from None
-    except (OSError, csv.Error) as error:
-        raise ManifestError(f"{path}: cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise ManifestError(f"{path}: {error.strerror if path.is_symlink() else 'no such file'}") from None
+    except Refused as error:
+        raise ManifestError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not rows:
         raise ManifestError(f"{path}: no rows")
     utterances = [Utterance.from_row(_renamed(cells, where), where) for where, cells in rows]
@@ -70,36 +73,15 @@ def _table(root: Path) -> Path | None:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise ManifestError(f"{path}: line 1: column {twice[0]!r} occurs twice; rename or drop one")
-        for cells in reader:
-            where = f"{path}: line {reader.line_num}"
-            if not cells:
-                continue  # an empty line
-            if len(cells) != len(header):
-                raise ManifestError(
-                    f"{where} has {len(cells)} cells and the header {len(header)}; is a comma missing, or unquoted?"
-                )
-            yield where, dict(zip(header, cells, strict=True))
+    return ((f"{path}: line {line}", dict(cells)) for line, cells in csv_rows(path))
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path}: line {number}"
-            if not line.strip():
-                continue
-            try:
-                cells = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ManifestError(f"{where} is not JSON ({error}); each line must be one object") from None
-            if not isinstance(cells, dict):
-                raise ManifestError(f"{where} is not an object with path and source: {line.strip()[:80]}")
-            yield where, cells
+    try:
+        for line, cells in json_lines(path, dict[str, Any]):
+            yield f"{path}: line {line}", cells
+    except Refused as error:
+        raise ManifestError(f"{path}: {error}; each line must be one object") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -109,10 +91,20 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     except ImportError:
         raise MissingDependency.extra("pyarrow", "parquet") from None
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            cells = [row for batch in file.iter_batches() for row in batch.to_pylist()]
-    except pyarrow.ArrowException as error:
-        raise ManifestError(f"{path}: is not a Parquet file, or is damaged: {error}") from error
+        with doors.open_regular(path) as file, pyarrow.parquet.ParquetFile(file) as table:
+            names = table.schema_arrow.names
+            if len(set(names)) < len(names):
+                raise Refused(f"column {doors.twice(names)} occurs twice; rename or drop one")
+            if table.metadata.num_rows > MOST_ROWS:
+                raise Refused(f"says that it has {table.metadata.num_rows:,} rows; at most {MOST_ROWS:,} are read")
+            cells = [row for batch in table.iter_batches() for row in batch.to_pylist()]
+    except Refused:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
+        if isinstance(error, OSError) and error.errno:  # it cannot be opened; pyarrow's own have no number
+            raise
+        why = " ".join(str(error).split())
+        raise ManifestError(f"{path}: is not a Parquet file, or is damaged: {why[:200]}") from error
     for number, row in enumerate(cells, 1):
         # A missing number is often stored as NaN, the only value that does not equal itself.
         yield f"{path}: row {number}", {key: value for key, value in row.items() if value == value}  # noqa: PLR0124
@@ -128,7 +120,7 @@ def _renamed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     for column in ("path", "source"):
         if column not in renamed:
             also = f" (or {ALIASES[column]!r})" if column in ALIASES else ""
-            there = ", ".join(cells) or "none"
+            there = listed(cells)
             raise ManifestError(
                 f"{where}: there is no column {column!r}{also}; a manifest needs path and source, "
                 f"in CSV separated by commas. Columns here: {there}"

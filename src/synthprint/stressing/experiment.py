@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from synthprint import audio
-from synthprint.conditions import LONGEST_TEXT, Limits
+from synthprint.conditions import Limits
 from synthprint.degradations import Degradation, degradations
 from synthprint.errors import AudioError, CalibrationError, ManifestError
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
+from synthprint.schemas import LONGEST_TEXT
 from synthprint.stressing.evidence import Folds
 from synthprint.stressing.making import Maker, NotMeasurable, told
 from synthprint.stressing.measuring import QUANTILES, Identification, Measured, Scorer

@@ -7,15 +7,15 @@ OUT/<degradation>-<level>.json          of what they were made, what failed, and
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from synthprint import audio, files
+from synthprint import audio, doors, files
 from synthprint.background import in_order
 from synthprint.conditions import Conditions, conditions
 from synthprint.degradations import Degradation, Level
@@ -23,8 +23,10 @@ from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extraction import Wave, embed
 from synthprint.extractors import Extractor
 from synthprint.progress import Progress
+from synthprint.schemas import Number, Refused
 from synthprint.types import Embeddings, Manifest, Utterance
 
+MOST_BYTES = 1 << 30  # of a level's record
 METHOD = "stress-3"  # raise it when a degradation or a condition gives other numbers
 
 
@@ -49,6 +51,23 @@ class NotMeasurable(EmbeddingsError):
     """No clip of a level can be embedded, or too few for a trial."""
 
 
+class _Record(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON of a level."""
+
+    made_of: dict[str, str | int]
+    failures: dict[str, str]
+    changed: Number
+    states: list[list[float | bool]]
+
+
+def _states(rows: Sequence[Sequence[float | bool]]) -> list[Conditions]:
+    size = len(fields(Conditions))
+    for place, row in enumerate(rows):
+        if len(row) != size:
+            raise Refused(f"must have {size} values, not {len(row)}", ("states", place))
+    return [Conditions(*row) for row in rows]  # type: ignore[arg-type]
+
+
 class Maker:
     """Embeds `clips`, degraded, and keeps what it made in `folder`."""
 
@@ -66,12 +85,13 @@ class Maker:
         label = name if level is None else f"{name}-{told(level)}"
         path, record = self.folder / f"{label}.safetensors", self.folder / f"{label}.json"
         if record.exists():
-            stored = json.loads(record.read_text(encoding="utf-8"))
-            if stored.pop("made_of") != self.made_of:
+            with doors.ending_in(EmbeddingsError, record, "delete it, and the level is made again"):
+                stored = doors.read_json(record, _Record, MOST_BYTES)
+                states = _states(stored.states)
+            if stored.made_of != self.made_of:
                 raise EmbeddingsError(f"{record}: is of another model, clips, seed or version; name another folder")
             shown.advance(len(self.clips), label)
-            states = [Conditions(*values) for values in stored["states"]]
-            return Made(Embeddings.load(path), stored["failures"], stored["changed"], states)
+            return Made(Embeddings.load(path), stored.failures, stored.changed, states)
         seen: list[tuple[bool, Conditions]] = []
         embeddings, failures = embed(self.extractor, self._stream(name, kind, level, seen, shown, label))
         if embeddings is None:

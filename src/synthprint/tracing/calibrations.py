@@ -11,17 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from synthprint import files
 from synthprint.backends.centroid import Centroid
-from synthprint.calibration.calibration import Calibration
+from synthprint.calibration.calibration import CALIBRATION, Calibration, calibration_of
 from synthprint.calibration.fitting import fit
 from synthprint.calibration.trials import clip_against_source, clip_pairs, set_against_set
 from synthprint.checkpoint import measured_for
 from synthprint.errors import CalibrationError, CheckpointError
+from synthprint.schemas import Count, Refused, Text, checked, short, within
 from synthprint.shelves import Backend
 from synthprint.types import Embeddings
 
@@ -29,6 +32,7 @@ NUMBERS = (1, 2, 3, 5, 10)  # of clips, for which there is a calibration
 MOST_SOURCES, MOST_CLIPS = 200, 24  # that are fitted on: all against all of them is a matrix
 COMPARISONS = "calibrations.json"  # in a checkpoint's folder
 FORMAT = "synthprint-comparisons-1"
+_COMPARISON: Any = msgspec.defstruct("Comparison", [("clips", tuple[Count, Count])], bases=(CALIBRATION,), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,31 @@ class SourceCalibrations:
             CalibrationError: something is missing or out of range.
         """
         try:
-            by_clips = {int(n): Calibration.from_dict(one) for n, one in found["by_clips"].items()}
-            known = found["known"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return source_calibrations_of(checked(found, SOURCES))
+        except Refused as error:
             raise CalibrationError(f"not the calibrations of a gallery ({error})") from error
-        return cls(by_clips, None if known is None else Calibration.from_dict(known))
+
+
+class _Sources(msgspec.Struct, forbid_unknown_fields=True):
+    by_clips: dict[Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,8}\Z")], CALIBRATION]  # type: ignore[valid-type]
+    known: CALIBRATION | None  # type: ignore[valid-type]
+
+
+SOURCES = _Sources  # the schema of what `SourceCalibrations.to_dict` gives
+
+
+def source_calibrations_of(table: _Sources) -> SourceCalibrations:
+    """The calibrations of a table that fits SOURCES.
+
+    Raises:
+        Refused: a value is out of range.
+    """
+    by_clips = {}
+    for n, one in table.by_clips.items():
+        with within("by_clips", n):
+            by_clips[int(n)] = calibration_of(one)
+    with within("known"):
+        return SourceCalibrations(by_clips, calibration_of(table.known) if table.known else None)
 
 
 def fit_by_clips(
@@ -139,15 +163,25 @@ class ComparisonCalibrations:
         Raises:
             CheckpointError: the file is damaged or of another version.
         """
-        return measured_for(folder, COMPARISONS, extractor, cls._read, "make it again: synthprint calibrate")
+        return measured_for(
+            folder, COMPARISONS, extractor, _Comparisons, cls._of, "make it again: synthprint calibrate"
+        )
 
     @classmethod
-    def _read(cls, found: Mapping[str, Any]) -> ComparisonCalibrations:
-        if found["format"] != FORMAT:
-            raise CheckpointError(f"is of format {str(found['format'])[:40]!r}, not {FORMAT!r}")
-        calibrations = {(int(one["clips"][0]), int(one["clips"][1])): Calibration.from_dict(one)
-                        for one in found["calibrations"]}  # fmt: skip
-        return cls(str(found["extractor"]), calibrations)
+    def _of(cls, table: _Comparisons) -> ComparisonCalibrations:
+        if table.format != FORMAT:
+            raise CheckpointError(f"is of format {short(table.format)}, not {FORMAT!r}")
+        by_clips = {}
+        for place, one in enumerate(table.calibrations):
+            with within("calibrations", place):
+                by_clips[one.clips] = calibration_of(one)
+        return cls(table.extractor, by_clips)
+
+
+class _Comparisons(msgspec.Struct, forbid_unknown_fields=True):
+    format: Text
+    extractor: Text
+    calibrations: list[_COMPARISON]
 
 
 def fit_comparisons(embeddings: Embeddings, sources: Sequence[str], data: str) -> ComparisonCalibrations:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from synthprint import files, shelves
-from synthprint.errors import AudioError, EmbeddingsError, GalleryError
+from synthprint.errors import AudioError, EmbeddingsError, GalleryError, RecipeError
 from synthprint.extraction import embed_manifest
 from synthprint.extractors import Extractor
 from synthprint.shelves import Backend
@@ -169,7 +169,11 @@ def backend_of(gallery: Gallery, name: str) -> Backend:
     """The backend of that name with the gallery's options, fitted to what is enrolled.
 
     Raises:
-        ShelfError, RecipeError: there is no such backend, or it does not take these options.
+        ShelfError: there is no such backend.
+        GalleryError: it does not take these options.
     """
-    backend: Backend = shelves.find("backends", name)(**gallery.setting(name).options)
+    try:
+        backend: Backend = shelves.build("backends", name, gallery.setting(name).options)
+    except RecipeError as error:
+        raise GalleryError(f"{gallery.folder / INDEX}: backends.{name}.options: {error}") from error
     return backend.fit(gallery.embeddings, [gallery.names[owner] for owner in gallery.owners.tolist()])

@@ -9,16 +9,19 @@ had a second file a segment; it is read, and what is added to it is written as f
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from synthprint import files
-from synthprint.errors import CalibrationError, GalleryError
-from synthprint.tracing.calibrations import SourceCalibrations
+import msgspec
+from msgspec import Meta
+
+from synthprint import doors, files
+from synthprint.errors import GalleryError
+from synthprint.schemas import Count, Name, Refused, Sha256, Text, checked, made, short, table_of, within
+from synthprint.tracing.calibrations import SOURCES, SourceCalibrations, source_calibrations_of
 from synthprint.tracing.identification import TrialCount
 from synthprint.tracing.openset import Rule
 
@@ -28,6 +31,8 @@ INDEX, SEGMENTS = "gallery.json", "segments"
 MAX_INDEX_BYTES = 256 << 20
 DEFAULT_BACKEND = "centroid"
 SHA256 = re.compile(r"([0-9a-f]{64})?")
+_TRIALS: Any = table_of(TrialCount, data=Annotated[str, Meta(max_length=1 << 16)])
+_RULE: Any = table_of(Rule, known=_TRIALS, unknown=_TRIALS)
 REMEDY = "restore the gallery from a copy, or enrol its sources again"
 
 
@@ -85,6 +90,13 @@ class Segment:
     def __post_init__(self) -> None:
         if not isinstance(self.number, int) or self.number < 1:
             raise GalleryError(f"{self.number!r} is not the number of a segment")
+
+
+_SEGMENT: Any = table_of(
+    Segment,
+    vectors_sha256=Sha256,
+    clips_sha256=Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")],
+)
 
 
 @dataclass(frozen=True)
@@ -167,55 +179,81 @@ class Index:
         """
         path = folder / INDEX
         try:
-            if path.stat().st_size > MAX_INDEX_BYTES:
-                raise GalleryError(f"{path}: is larger than any index; this is no gallery")
-            tables = json.loads(path.read_text(encoding="utf-8"))
-            found = tables.pop("format")
-            if found not in READABLE:
+            doors.check_link(folder)
+            tables = doors.read_json(path, dict[str, Any], MAX_INDEX_BYTES, "index")
+            format_ = tables.pop("format", None)
+            if format_ not in READABLE and isinstance(format_, str):
                 raise GalleryError(
-                    f"{folder}: is a gallery of format {found!r}; this version of synthprint reads {FORMAT!r}; "
+                    f"{folder}: is a gallery of format {short(format_)}; this version of synthprint reads {FORMAT!r}; "
                     "use the version that wrote it, or enrol its sources again"
                 )
-            return cls._of(**tables)
+            return _index(checked({"format": format_, **tables}, _IndexTable))
         except OSError as error:
             raise GalleryError(
                 f"{folder}: is no gallery: {INDEX} cannot be read ({error.strerror}); 'synthprint enrol' makes one"
             ) from error
-        except (KeyError, TypeError, ValueError, AttributeError, CalibrationError) as error:
+        except Refused as error:
             raise GalleryError(f"{path}: is damaged: it does not describe a gallery ({error}); {REMEDY}") from error
 
-    @classmethod
-    def _of(cls, *, extractor: str, backend: str, backends: dict[str, Any], sources: dict[str, Any],
-            segments: list[dict[str, Any]], removed: dict[str, int],
-            aliases: dict[str, str] | None = None) -> Index:  # fmt: skip
-        return cls(
-            extractor=extractor,
-            backend=backend,
-            backends={name: _setting(**table) for name, table in backends.items()},
-            sources={name: _source(**table) for name, table in sources.items()},
-            segments=tuple(Segment(**table) for table in segments),
-            removed={name: int(last) for name, last in removed.items()},
-            aliases=dict(aliases or {}),
-        )
+
+class _SettingTable(msgspec.Struct, forbid_unknown_fields=True):
+    options: dict[str, Any]
+    rule: _RULE | None
+    calibrations: SOURCES | None = None
+    components: dict[str, _RULE] | None = None
 
 
-def _source(family: str | None, kind: str | None, vocoder: str | None = None, extra: object = None) -> Source:  # noqa: ARG001 - format 1 had it, always empty
-    return Source(family, kind, vocoder)
+class _SourceTable(msgspec.Struct, forbid_unknown_fields=True):
+    family: Text | None
+    kind: Text | None
+    vocoder: Text | None = None
+    extra: Any = None  # format 1 had it, always empty
 
 
-def _setting(
-    options: dict[str, Any],
-    rule: dict[str, Any] | None,
-    calibrations: dict[str, Any] | None = None,
-    components: dict[str, Any] | None = None,
-) -> BackendSetting:
-    return BackendSetting(
-        options,
-        _rule(**rule) if rule else None,
-        SourceCalibrations.from_dict(calibrations) if calibrations else None,
-        {name: _rule(**one) for name, one in (components or {}).items()},
-    )
+class _IndexTable(msgspec.Struct, forbid_unknown_fields=True):
+    """gallery.json."""
+
+    format: Text
+    extractor: Text
+    backend: Name
+    backends: dict[str, _SettingTable]
+    sources: dict[str, _SourceTable]
+    segments: list[_SEGMENT]
+    removed: dict[str, Count]
+    aliases: dict[str, str] | None = None
 
 
-def _rule(*, known: dict[str, Any], unknown: dict[str, Any], **numbers: Any) -> Rule:
-    return Rule(known=TrialCount(**known), unknown=TrialCount(**unknown), **numbers)
+def _index(table: _IndexTable) -> Index:
+    """The index of a table that fits its schema.
+
+    Raises:
+        Refused: a value is out of range.
+    """
+    backends, sources, segments = {}, {}, []
+    for name, setting in table.backends.items():
+        with within("backends", name):
+            backends[name] = _setting(setting)
+    for name, source in table.sources.items():
+        with within("sources", name):
+            sources[name] = Source(source.family, source.kind, source.vocoder)
+    for place, segment in enumerate(table.segments):
+        with within("segments", place):
+            segments.append(made(Segment, segment))
+    aliases = dict(table.aliases or {})
+    return Index(table.extractor, table.backend, backends, sources, tuple(segments), dict(table.removed), aliases)
+
+
+def _setting(table: _SettingTable) -> BackendSetting:
+    with within("rule"):
+        rule = _rule(table.rule) if table.rule else None
+    with within("calibrations"):
+        calibrations = source_calibrations_of(table.calibrations) if table.calibrations else None
+    components = {}
+    for name, one in (table.components or {}).items():
+        with within("components", name):
+            components[name] = _rule(one)
+    return BackendSetting(table.options, rule, calibrations, components)
+
+
+def _rule(table: Any) -> Rule:
+    return made(Rule, table, known=made(TrialCount, table.known), unknown=made(TrialCount, table.unknown))

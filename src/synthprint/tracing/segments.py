@@ -11,17 +11,19 @@ Galleries of format 1 have a second file instead, 00001.jsonl, with a line per c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from synthprint import files
+from synthprint import doors, files
 from synthprint.errors import EmbeddingsError, GalleryError
+from synthprint.rows import json_lines
+from synthprint.schemas import Refused, made, table_of
+from synthprint.tensors import BYTES, FLOATS, WHOLE, Column, open_tensors
 from synthprint.tracing.gallery_files import REMEDY, SEGMENTS, Clip, Index, Segment
 from synthprint.types import Embeddings
 from synthprint.types.embeddings import EMBEDDINGS_FORMAT
@@ -155,14 +157,12 @@ def read_segment(gallery: Path, segment: Segment, extractor: str) -> tuple[np.nd
     Raises:
         GalleryError: a file is missing, damaged, or belongs to something else.
     """
-    from safetensors import SafetensorError
-
     paths = segment_paths(gallery, segment)
     for path, digest in zip(paths, (segment.vectors_sha256, segment.clips_sha256), strict=False):
         _check_digest(path, digest)
     try:
         embeddings, clips = _read_lines(*paths) if segment.clips_sha256 else _read_columns(*paths)
-    except (EmbeddingsError, GalleryError, SafetensorError, KeyError, OSError, TypeError, ValueError) as error:
+    except (EmbeddingsError, GalleryError, OSError, ValueError) as error:  # Refused is a ValueError
         raise GalleryError(f"{paths[0]}: is not a segment of a gallery ({error}); {REMEDY}") from error
     if embeddings.extractor != extractor:
         raise GalleryError(f"{paths[0]}: its embeddings come from another extractor than the gallery's; {REMEDY}")
@@ -189,27 +189,40 @@ def live(index: Index, vectors: np.ndarray, clips: Clips, segments: np.ndarray) 
 
 def _check_digest(path: Path, digest: str) -> None:
     try:
-        found = files.sha256(path)
+        found = doors.sha256(path)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
     if found != digest:
         raise GalleryError(f"{path}: is damaged, or was replaced; {REMEDY}")
 
 
-def _read_columns(path: Path) -> tuple[Embeddings, Clips]:
-    from safetensors import safe_open
+COLUMNS = {
+    "vectors": Column(FLOATS, 2),
+    "ids_utf8": Column(BYTES, 1),
+    "sources_utf8": Column(BYTES, 1),
+    "owners": Column(WHOLE, 1),
+    "sha256": Column(BYTES, 2),
+    "durations_s": Column(FLOATS, 1),
+}
 
-    with safe_open(path, "numpy") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        extractor = (file.metadata() or {}).get("extractor", "")
+
+def _read_columns(path: Path) -> tuple[Embeddings, Clips]:
+    with open_tensors(path) as file:
+        tensors, extractor = file.take(COLUMNS), file.metadata.get("extractor", "")
     ids, sources = (tuple(tensors[key].tobytes().decode("utf-8").split("\n")) for key in ("ids_utf8", "sources_utf8"))
     clips = Clips(ids, sources, tensors["owners"], tensors["sha256"], tensors["durations_s"])
     return Embeddings(ids, tensors["vectors"], extractor), clips
 
 
 def _read_lines(vectors_path: Path, clips_path: Path) -> tuple[Embeddings, Clips]:
-    lines = clips_path.read_text(encoding="utf-8").split("\n")[:-1]
-    return Embeddings.load(vectors_path), Clips.of(Clip(**json.loads(line)) for line in lines)
+    try:
+        clips = [made(Clip, table) for _, table in json_lines(clips_path, _CLIP)]
+    except Refused as error:
+        raise GalleryError(f"{clips_path.name}: {error}") from error
+    return Embeddings.load(vectors_path), Clips.of(clips)
+
+
+_CLIP: Any = table_of(Clip, id=str, source=str)
 
 
 def _lines(names: Sequence[str]) -> np.ndarray:

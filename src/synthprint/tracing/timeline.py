@@ -13,7 +13,6 @@ Both constants and the threshold are measured on development clips for one extra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -21,15 +20,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from synthprint import audio
+from synthprint import audio, doors
 from synthprint.audio import SAMPLE_RATE
+from synthprint.checkpoint import MAX_MEASURED_BYTES
 from synthprint.conditions import conditions
-from synthprint.errors import AudioError
+from synthprint.errors import AudioError, CheckpointError
 from synthprint.extraction import NOT_FINITE, embed_wave
 from synthprint.extractors import Extractor
 from synthprint.progress import progress
+from synthprint.schemas import made, table_of
 from synthprint.sound.waves import AnyWave, blocks, part
 from synthprint.tracing.examining import remarks_of
 from synthprint.tracing.tracer import Tracer
@@ -71,8 +73,10 @@ class Tuning:
     @classmethod
     def shipped(cls) -> Tuning:
         """What was measured for the model that comes with synthprint."""
-        text = (resources.files("synthprint") / "models" / "default" / MEASURED).read_text(encoding="utf-8")
-        return cls(**json.loads(text)["tuning"])
+        with resources.as_file(resources.files("synthprint") / "models" / "default" / MEASURED) as path:
+            schema: Any = msgspec.defstruct("Measured", [("tuning", table_of(cls))])  # and what was measured with it
+            with doors.ending_in(CheckpointError, path, "install synthprint again"):
+                return made(cls, doors.read_json(path, schema, MAX_MEASURED_BYTES).tuning)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import numpy as np
 
 from synthprint import files
 from synthprint.errors import EmbeddingsError
+from synthprint.schemas import Refused, short
+from synthprint.tensors import BYTES, FLOATS, WHOLE, Column, open_tensors
 
 EMBEDDINGS_FORMAT = "synthprint-embeddings-1"
 
@@ -57,7 +59,8 @@ class Embeddings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", tuple(self.ids))
-        vectors = np.ascontiguousarray(self.vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused below
+            vectors = np.ascontiguousarray(self.vectors, dtype=np.float32)
         object.__setattr__(self, "vectors", vectors)
         if vectors.ndim != 2 or len(vectors) != len(self.ids):
             raise EmbeddingsError(f"{len(self.ids)} ids need vectors [{len(self.ids)}, D], not {list(vectors.shape)}")
@@ -123,20 +126,29 @@ class Embeddings:
         Raises:
             EmbeddingsError: the file is missing, damaged, or something else.
         """
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != EMBEDDINGS_FORMAT:
-                    found = metadata.get("format", "no format entry")
-                    raise EmbeddingsError(f"{path}: not an embeddings file of this version ({found})")
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            with open_tensors(path) as file:
+                format_ = file.metadata.get("format", "no format entry")
+                if format_ != EMBEDDINGS_FORMAT:
+                    raise EmbeddingsError(f"not an embeddings file of this version ({short(format_)})")
+                tensors = file.take(COLUMNS, optional=() if WINDOWS[0] in file.places else WINDOWS)
+                extractor = file.metadata.get("extractor", "")
             text = tensors["ids_utf8"].tobytes().decode("utf-8", "surrogateescape")
             ids = tuple(text.split("\n")) if len(tensors["vectors"]) else ()
-            windows = None
-            if "window_vectors" in tensors:
-                windows = Windows(*(tensors[f"window_{part}"] for part in ("vectors", "owners", "starts_s")))
-            return cls(ids, tensors["vectors"], metadata.get("extractor", ""), windows)
-        except (OSError, SafetensorError, KeyError) as error:
-            raise EmbeddingsError(f"{path}: cannot be read as embeddings: {error}") from error
+            windows = Windows(*(tensors[name] for name in WINDOWS)) if WINDOWS[0] in tensors else None
+            return cls(ids, tensors["vectors"], extractor, windows)
+        except (OSError, Refused) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise EmbeddingsError(f"{path}: cannot be read as embeddings: {why}") from error
+        except EmbeddingsError as error:
+            raise EmbeddingsError(f"{path}: {error}") from error
+
+
+WINDOWS = ("window_vectors", "window_owners", "window_starts_s")
+COLUMNS = {
+    "vectors": Column(FLOATS, 2),
+    "ids_utf8": Column(BYTES, 1),
+    "window_vectors": Column(FLOATS, 2),
+    "window_owners": Column(WHOLE, 1),
+    "window_starts_s": Column(FLOATS, 1),
+}

@@ -14,6 +14,8 @@ from typing import Any
 
 from synthprint import files
 from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, listed, number
+from synthprint.schemas import Refused, short
 
 SPLITS = ("train", "dev", "test")
 
@@ -71,26 +73,25 @@ class Utterance:
         """
         missing = [c for c in ("path", "source") if c not in row]
         if missing:
-            columns = ", ".join(str(c) for c in row)
             raise ManifestError(
-                f"{where}: column {missing[0]!r} is missing; a manifest needs path, source; it has: {columns}"
+                f"{where}: column {missing[0]!r} is missing; a manifest needs path, source; it has: {listed(row)}"
             )
-        if None in row:
-            raise ManifestError(f"{where} has more cells than the header has columns")
+        _check_cells(row, where)
         text = {key: str(value) for key, value in row.items() if value is not None and str(value) != ""}
         for column in ("path", "source"):
             if column not in text:
                 raise ManifestError(f"{where} has no {column}")
         known: dict[str, Any] = {c: text.pop(c) for c in COLUMNS if c in text}
         known.setdefault("id", known["path"])
-        for column in ("source_seen", "language_seen"):
+        for column in SEEN:
             if column in known:
                 known[column] = _boolean(known[column], f"{where}: {column}")
         if "duration_s" in known:
             try:
-                known["duration_s"] = float(known["duration_s"])
+                known["duration_s"] = number(known["duration_s"])
             except ValueError:
-                raise ManifestError(f"{where}: duration_s {known['duration_s']!r} is not a number of seconds") from None
+                found = short(known["duration_s"])
+                raise ManifestError(f"{where}: duration_s {found} is not a number of seconds") from None
         try:
             return cls(**known, extra=text)
         except ManifestError as error:
@@ -104,6 +105,7 @@ class Utterance:
         return self.source_seen, self.language_seen
 
 
+SEEN = ("source_seen", "language_seen")
 COLUMNS = tuple(f.name for f in fields(Utterance) if f.name != "extra")
 
 
@@ -222,10 +224,10 @@ class Manifest:
         """
         path = Path(path)
         try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                return cls.from_rows(csv.DictReader(file), path.parent, str(path))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ManifestError(f"{path}: cannot be read as a CSV manifest: {error}") from error
+            return cls.from_rows((cells for _, cells in csv_rows(path)), path.parent, str(path))
+        except (OSError, Refused) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ManifestError(f"{path}: cannot be read as a CSV manifest: {why}") from error
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], root: Path, name: str) -> Manifest:
@@ -239,6 +241,21 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value)
+
+
+def _check_cells(row: Mapping[str, Any], where: str) -> None:
+    """Refuse values that no text stands for, and names that no file can have."""
+    for column in COLUMNS:
+        value = row.get(column)
+        if isinstance(value, list | dict | bytes) or (isinstance(value, bool) and column not in SEEN):
+            raise ManifestError(f"{where}: {column} must be text or a number, not {short(value)}")
+    for column in ("id", "path", "source"):
+        try:
+            stored = str(row.get(column, "")).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            stored = b"\0"
+        if b"\0" in stored:
+            raise ManifestError(f"{where}: {column} {short(row[column])} has a character that is none")
 
 
 def _boolean(text: str, where: str) -> bool:

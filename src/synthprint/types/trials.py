@@ -12,6 +12,8 @@ import numpy as np
 
 from synthprint import files
 from synthprint.errors import EmbeddingsError, ManifestError
+from synthprint.rows import lines, number
+from synthprint.schemas import Refused, short
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ class Scores:
         Raises:
             ManifestError: the file is missing or a line has another form.
         """
-        target, enrolment, test, values = _columns(path, "0|1 enrolment test score", (_label, str, str, float))
+        target, enrolment, test, values = _columns(path, "0|1 enrolment test score", (_label, str, str, _score))
         return cls(Trials(enrolment, test, np.array(target, dtype=bool)), np.array(values, dtype=np.float64))
 
 
@@ -119,17 +121,22 @@ def _columns(
     """The columns of a text file, separated by white space; empty lines are passed over."""
     rows = []
     try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    try:
-                        rows.append([kind(cell) for kind, cell in zip(kinds, line.split(), strict=True)])
-                    except (ValueError, KeyError):
-                        raise ManifestError(f"{path}: line {number} is not {form!r}: {line.strip()!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as lines of {form!r}: {error}") from error
+        for place, line in enumerate(lines(path), 1):
+            if line.strip():
+                try:
+                    rows.append([kind(cell) for kind, cell in zip(kinds, line.split(), strict=True)])
+                except (ValueError, KeyError):
+                    raise ManifestError(f"{path}: line {place} is not {form!r}: {short(line.strip())}") from None
+    except (OSError, Refused) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ManifestError(f"{path}: cannot be read as lines of {form!r}: {why}") from error
     return tuple(zip(*rows, strict=True)) or ((),) * len(kinds)
 
 
 def _label(text: str) -> bool:
     return {"0": False, "1": True}[text]
+
+
+def _score(text: str) -> float:
+    """A number; an infinite one is written as Python does."""
+    return float(text) if text in ("inf", "-inf") else number(text)

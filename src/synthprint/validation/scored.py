@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +10,8 @@ import numpy as np
 
 from synthprint.calibration.trials import SourceTrials, pair_scores, pairs
 from synthprint.errors import ManifestError, MetricError
+from synthprint.rows import csv_rows, lines, listed, number
+from synthprint.schemas import Refused, short
 from synthprint.shelves import Backend
 from synthprint.types import Scores, Trials, Utterance
 
@@ -125,9 +125,17 @@ def read_scores(path: str | os.PathLike[str]) -> ScoredPairs:
         ManifestError: it cannot be read, or a line has another form.
         MetricError: a score is not finite, or there is no target or no nontarget pair.
     """
-    if _is_csv(path):
-        return _from_csv(path)
-    return of_scores(Scores.load(path))
+    try:
+        if _is_csv(path):
+            return _from_csv(path)
+        scores = Scores.load(path)
+        if not len(scores.values):
+            raise ManifestError(
+                f"{path}: is empty; a file of scores has a CSV's header, or '1 enrolment test score' a line"
+            )
+        return of_scores(scores)
+    except MetricError as error:
+        raise MetricError(f"{path}: {error}") from error
 
 
 def of_scores(scores: Scores) -> ScoredPairs:
@@ -137,31 +145,33 @@ def of_scores(scores: Scores) -> ScoredPairs:
 
 def _is_csv(path: str | os.PathLike[str]) -> bool:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return "," in file.readline()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as scores: {error}") from error
+        return "," in next(lines(path), "")
+    except (OSError, Refused) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ManifestError(f"{path}: cannot be read as scores: {why}") from error
 
 
 def _from_csv(path: str | os.PathLike[str]) -> ScoredPairs:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = list(csv.DictReader(file))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ManifestError(f"{path}: cannot be read as a CSV of scores: {error}") from error
-    header = list(rows[0]) if rows else []
+    try:
+        rows = [cells for _, cells in csv_rows(path)]
+    except (OSError, Refused) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ManifestError(f"{path}: cannot be read as a CSV of scores: {why}") from error
+    if not rows:
+        raise ManifestError(f"{path}: has no rows")
+    header = list(rows[0])
     if "score" not in header:
-        raise ManifestError(f"{path}: column 'score' is missing; it has: {', '.join(map(str, header)) or 'no rows'}")
+        raise ManifestError(f"{path}: column 'score' is missing; it has: {listed(header)}")
     scores, marks = np.empty(len(rows)), np.empty(len(rows), bool)
     names = next((pair for pair in SIDES if set(pair) <= set(header)), None)
     whose = _source_columns(header)
     mark = next((name for name in LABELS if name in header), None)
     if mark is None and whose is None:
         raise ManifestError(f"{path}: needs 'target' or 'label', or 'enrolment_source' and 'test_source'")
-    for number, row in enumerate(rows):
-        where = f"{path}: row {number + 1}"
-        scores[number] = _score(row["score"], where)
-        marks[number] = _mark(row[mark], where) if mark else row[whose[0]] == row[whose[1]]  # type: ignore[index]
+    for place, row in enumerate(rows):
+        where = f"{path}: row {place + 1}"
+        scores[place] = _score(row["score"], where)
+        marks[place] = _mark(row[mark], where) if mark else row[whose[0]] == row[whose[1]]  # type: ignore[index]
     if names is None and whose is None:
         nothing = np.zeros(len(rows), np.int64)
         return ScoredPairs(scores, marks, nothing, nothing, ())
@@ -201,16 +211,14 @@ def _indexed(trials: Trials, scores: np.ndarray) -> ScoredPairs:
 
 def _score(text: str | None, where: str) -> float:
     try:
-        value = float(text or "")
+        return number(text or "")
     except ValueError:
-        raise ManifestError(f"{where}: score {text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ManifestError(f"{where}: score {text!r} is not finite")
-    return value
+        infinite = (text or "").lower().lstrip("+-") in ("inf", "infinity", "nan")
+        raise ManifestError(f"{where}: score {short(text)} is not {'finite' if infinite else 'a number'}") from None
 
 
 def _mark(text: str | None, where: str) -> bool:
     word = (text or "").strip().lower()
     if word not in TRUE + FALSE:
-        raise ManifestError(f"{where}: mark {text!r} is none of: {', '.join(TRUE + FALSE)}")
+        raise ManifestError(f"{where}: mark {short(text)} is none of: {', '.join(TRUE + FALSE)}")
     return word in TRUE
