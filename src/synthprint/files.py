@@ -1,36 +1,119 @@
-"""Writing without loss: everything goes to a temporary name first and is then moved into place."""
+"""Writing without loss: everything goes to a temporary name first and is then moved into place (see `temporaries`)."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import importlib
 import io
 import json
 import os
+import re
+import stat
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from synthprint import temporaries
+from synthprint.errors import OutputError
 
 CHUNK_BYTES = 1 << 20
 _UMASK_LOCK = threading.Lock()
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it becomes `path` when the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending is kept: several writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp{path.suffix}")
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """An OSError in the block is that `path` cannot be written.
+
+    Raises:
+        OutputError: there was one.
+    """
     try:
-        yield temporary
-        if temporary.is_file():  # some writers make files that only their owner can read
-            temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise OutputError.of(path, error) from error
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, an empty file; it becomes `path` when the block ends without an error.
+
+    Raises:
+        OutputError: it cannot be written, or is something else than a file.
+    """
+    path = Path(path)
+    with writing(path):
+        _check_file(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporaries.temporary(path) as temporary:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # some writers make files that only their owner can read
+            os.replace(temporary, path)
+
+
+def _check_file(path: Path) -> None:
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise OutputError(path, "it is a folder", "name a file")
+    if not stat.S_ISREG(mode):  # a device, such as /dev/null, would be replaced by a file
+        raise OutputError(path, "it is a device or a pipe", "name a file")
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder; what was written into it is put into `folder` when the block ends without an error.
+
+    A new folder appears whole, in one move. Into one that exists the files are moved when all of them are written, in
+    the order in which they were; where one cannot be moved, those before it are moved back. Other files in it stay.
+
+    Raises:
+        OutputError: a file cannot be written or moved; it is named as it was to be, in `folder`.
+    """
+    folder = Path(folder)
+    with writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(folder, "it is a file", "name a folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with temporaries.temporary(folder, folder=True, inside=folder.is_dir()) as temporary:
+            try:
+                yield temporary
+            except OutputError as error:
+                if not Path(error.path).is_relative_to(temporary):
+                    raise
+                place = folder / Path(error.path).relative_to(temporary)
+                raise OutputError(place, error.reason, error.remedy) from error
+            if temporary.parent != folder:
+                try:
+                    temporary.rename(folder)
+                    return
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # by now it is there
+                        raise
+            _move_all(temporary, folder)
+
+
+def _move_all(source: Path, folder: Path) -> None:
+    """Move the files below `source` to their places below `folder`: all, or none."""
+    moves = [(path, folder / path.relative_to(source)) for path in source.rglob("*") if path.is_file()]
+    moves.sort(key=lambda move: (move[0].stat().st_mtime_ns, move[1]))
+    for _, place in moves:
+        _check_file(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with temporaries.temporary(folder, folder=True, inside=True) as before, ExitStack() as undoing:
+        for number, (path, place) in enumerate(moves):
+            with writing(place):
+                if place.exists():
+                    with suppress(OSError):  # a file system without links: then it cannot be moved back
+                        os.link(place, before / str(number))
+                        undoing.callback(os.replace, before / str(number), place)
+                    os.replace(path, place)
+                else:
+                    undoing.callback(place.unlink, missing_ok=True)
+                    os.replace(path, place)
+        undoing.pop_all()
 
 
 def _umask() -> int:
@@ -46,17 +129,33 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
 
     Yields:
         Whether the lock is held: with `wait`, always; without, false where another process holds it.
-    """
-    import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = temporaries.acquire(folder / ".lock", wait)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Have the turn at `path`, which need not exist, while the block runs: others that want it wait.
+
+    Raises:
+        OutputError: the folder it is in cannot be made or written.
+    """
+    with ExitStack() as held:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporaries.sweep(path.parent)
+            held.enter_context(temporaries.turn(path))
+        yield
 
 
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
@@ -65,10 +164,54 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
         temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
-def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """Rows of cells as CSV, a line each."""
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write `data`, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file, atomically: the same bytes for the same content.
+
+    Args:
+        path: the file.
+        tensors: by name; numpy arrays, or torch tensors.
+        metadata: texts for its header.
+    """
+    from safetensors import SafetensorError
+
+    of_torch = any(type(tensor).__module__.partition(".")[0] == "torch" for tensor in tensors.values())
+    library = importlib.import_module("safetensors.torch" if of_torch else "safetensors.numpy")
+    with atomic(path) as temporary:
+        try:
+            library.save_file(dict(tensors), temporary, dict(metadata) if metadata else None)
+        except SafetensorError as error:
+            raise _system_error(error) from error
+        if metadata:
+            _sort_metadata(temporary)
+
+
+def _system_error(error: Exception) -> OSError:
+    """What the system said, of which safetensors gives the text alone."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the metadata in the header of a safetensors file, which come in another order each time."""
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        file.seek(8)
+        file.write(text.ljust(size))
+
+
+def csv_text(rows: Iterable[Iterable[Any]], end: str = "\n") -> str:
+    """Rows of cells as CSV, a line each, which `end` ends."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator=end).writerows(rows)
     return text.getvalue()
 
 

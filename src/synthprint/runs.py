@@ -12,6 +12,8 @@ RUN/best/, RUN/last/    finished checkpoints, written at the end
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from synthprint import files
@@ -95,8 +97,8 @@ class Run:
             "identity": self._identity,
             "position": json.dumps(asdict(position)),
         }
-        with files.atomic(self.folder / RUN_STATE) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        files.write_tensors(self.folder / RUN_STATE, whole, metadata)
 
     def resume(self, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> Position:
         """Load the state into `modules` and `optimizer`; the beginning, where there is none yet.
@@ -133,24 +135,36 @@ class Run:
         """Append one line to log.jsonl, and its numbers to TensorBoard; `step` counts the steps done in all."""
         if not self.writes:
             return
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+        path = self.folder / "log.jsonl"
+        with files.writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        if self._writer is None:
-            self._writer = _tensorboard(self.folder / "tensorboard", step)
-        if self._writer:
+        with self._tensorboard():
+            if self._writer is None:
+                self._writer = _tensorboard(self.folder / "tensorboard", step)
             for name, value in row.items():
-                if isinstance(value, float):
+                if self._writer and isinstance(value, float):
                     self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write out what TensorBoard still holds."""
-        if self._writer:
-            self._writer.close()
+        with self._tensorboard():
+            if self._writer:
+                self._writer.close()
+
+    @contextmanager
+    def _tensorboard(self) -> Iterator[None]:
+        """Where TensorBoard cannot write, that is the end of it; log.jsonl has all that it shows."""
+        try:
+            yield
+        except OSError as error:
+            self._writer = False
+            said = "%s: TensorBoard cannot write here (%s)"
+            logging.getLogger(__name__).warning(said, self.folder / "tensorboard", error.strerror)
 
     def _clean_up(self, position: Position) -> None:
         """Remove what a kill left: half-written files, and log lines of steps that will be done again."""
         for stale in self.folder.glob(".*.tmp*"):
-            stale.unlink()
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         path = self.folder / "log.jsonl"
         if path.exists():
             kept = []

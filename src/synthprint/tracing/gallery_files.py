@@ -31,11 +31,6 @@ SHA256 = re.compile(r"([0-9a-f]{64})?")
 REMEDY = "restore the gallery from a copy, or enrol its sources again"
 
 
-def printable(text: str) -> str:
-    """`text` with a mark in place of what a terminal would act on or cannot show."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
 def _check_text(value: object, what: str) -> None:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise GalleryError(f"{value!r} will not do as {what}: it must be printable text")
