@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import errno
 from os import PathLike
+from pathlib import Path
 
 
 class SynthprintError(Exception):
@@ -89,7 +90,11 @@ class OutputError(SynthprintError):
         """The error for what the system says."""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "make room or name another place" if full else "name another place"
-        return cls(path, error.strerror or str(error) or type(error).__name__, remedy)
+        reason = error.strerror or str(error) or type(error).__name__
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):  # which the system says of a file where a folder is to be
+            above = (place for place in (Path(path), *Path(path).parents) if place.exists())
+            reason = next((f"{place} is a file" for place in above if not place.is_dir()), reason)
+        return cls(path, reason, remedy)
 
     def __reduce__(self) -> tuple[type[OutputError], tuple[str, str, str]]:
         return (type(self), (self.path, self.reason, self.remedy))

@@ -12,8 +12,8 @@ RUN/best/, RUN/last/    finished checkpoints, written at the end
 from __future__ import annotations
 
 import json
-import logging
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -138,28 +138,19 @@ class Run:
         path = self.folder / "log.jsonl"
         with files.writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        with self._tensorboard():
+        board = self.folder / "tensorboard"
+        with files.writing(board):
             if self._writer is None:
-                self._writer = _tensorboard(self.folder / "tensorboard", step)
+                self._writer = _tensorboard(board, step)
             for name, value in row.items():
                 if self._writer and isinstance(value, float):
                     self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write out what TensorBoard still holds."""
-        with self._tensorboard():
+        with files.writing(self.folder / "tensorboard"):
             if self._writer:
                 self._writer.close()
-
-    @contextmanager
-    def _tensorboard(self) -> Iterator[None]:
-        """Where TensorBoard cannot write, that is the end of it; log.jsonl has all that it shows."""
-        try:
-            yield
-        except OSError as error:
-            self._writer = False
-            said = "%s: TensorBoard cannot write here (%s)"
-            logging.getLogger(__name__).warning(said, self.folder / "tensorboard", error.strerror)
 
     def _clean_up(self, position: Position) -> None:
         """Remove what a kill left: half-written files, and log lines of steps that will be done again."""
@@ -208,4 +199,11 @@ def _tensorboard(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return False
+    told = threading.excepthook
+
+    def quiet(failed: threading.ExceptHookArgs) -> None:
+        if type(failed.thread).__name__ != "_AsyncWriterThread":  # TensorBoard's, which raises it again at the next row
+            told(failed)
+
+    threading.excepthook = quiet
     return SummaryWriter(str(folder), purge_step=step)

@@ -8,7 +8,6 @@ removed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -18,6 +17,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where a file that is open cannot be moved either: nothing is held, nothing removed
+    fcntl = None  # type: ignore[assignment]
 
 LONGEST_NAME_BYTES = 255
 OWN = re.compile(r"\..*\.synthprint-(?:[0-9a-f]{12}|lock)\.tmp(?:\.[^.]*)?", re.DOTALL)
@@ -53,7 +57,8 @@ def temporary(path: Path, folder: bool = False, inside: bool = False) -> Iterato
     finally:
         with suppress(OSError):  # then the next writer removes it
             _remove(name, folder)
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -133,18 +138,20 @@ def _name(name: str, token: str) -> str:
     return f".{stem}{rest}"
 
 
-def _create(place: Path, path: Path, folder: bool) -> tuple[Path, int]:
+def _create(place: Path, path: Path, folder: bool) -> tuple[Path, int | None]:
     """A new file or folder, and the descriptor that holds it."""
     while True:
         name = place / _name(path.name, os.urandom(6).hex())
         if folder:
             name.mkdir()
-            try:
-                descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
-            except FileNotFoundError:
-                continue
         else:
-            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            name.touch(exist_ok=False)
+        if fcntl is None:
+            return name, None
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR)
+        except FileNotFoundError:
+            continue
         # Before the lock another writer may have taken it for one of the dead: then it is gone, or will be at once.
         if _hold(descriptor) is not False and _is_at(descriptor, name):
             return name, descriptor
@@ -152,7 +159,9 @@ def _create(place: Path, path: Path, folder: bool) -> tuple[Path, int]:
 
 
 def _hold(descriptor: int) -> bool | None:
-    """Lock it without waiting: whether that went well, or None where the file system has no locks."""
+    """Lock it without waiting: whether that went well, or None where there are no locks."""
+    if fcntl is None:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
