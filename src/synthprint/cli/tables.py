@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,10 +19,15 @@ def say(text: str, err: bool = False) -> None:
 
 
 def print_json(value: Any, indent: int | None = 2, ascii_only: bool = True) -> None:
-    """Print JSON; in ASCII alone where it `ascii_only` or the terminal's encoding is not Unicode."""
+    """Print JSON; in ASCII alone if `ascii_only`, or where the terminal's encoding is not Unicode.
+
+    What a terminal would act on, and what is no text in Unicode, is escaped.
+    """
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only or not unicode)
-    typer.echo(text.encode(errors="backslashreplace").decode())  # of a lone surrogate that is JSON's own escape
+    typer.echo(
+        re.sub(r"[^ -~\n]", lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
+    )
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
