@@ -105,14 +105,15 @@ def _move_all(source: Path, folder: Path) -> None:
     with temporaries.temporary(folder, folder=True, inside=True) as before, ExitStack() as undoing:
         for number, (path, place) in enumerate(moves):
             with writing(place):
-                if place.exists():
+                new, old = not place.exists(), before / str(number)
+                if not new:
                     with suppress(OSError):  # a file system without links: then it cannot be moved back
-                        os.link(place, before / str(number))
-                        undoing.callback(os.replace, before / str(number), place)
-                    os.replace(path, place)
-                else:
+                        os.link(place, old)
+                os.replace(path, place)
+                if new:
                     undoing.callback(place.unlink, missing_ok=True)
-                    os.replace(path, place)
+                elif old.exists():
+                    undoing.callback(os.replace, old, place)
         undoing.pop_all()
 
 

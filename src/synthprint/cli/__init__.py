@@ -102,6 +102,8 @@ def _status() -> int:
         return status
     except SynthprintError as error:
         return _failed(str(error))
+    except OSError as error:
+        return _failed(f"{error.filename or 'the system'}: {error.strerror or error}")
     except MemoryError:
         return _failed("there is not enough memory for this; give fewer or shorter clips at a time")
     except KeyboardInterrupt:
@@ -115,6 +117,8 @@ def _called() -> int:
     try:
         status = app(standalone_mode=False)
     except SystemExit as leaving:  # by a library: what it means by its status is not what ours mean
+        if isinstance(leaving.__context__, OSError):
+            raise leaving.__context__ from None
         return FAILED if leaving.code else DONE
     except Exception as error:
         if not (hasattr(error, "show") and hasattr(error, "message")):  # as errors of usage have
