@@ -1,4 +1,4 @@
-"""A new gallery appears whole; those that make it at the same time wait for each other; a kill leaves nothing for long."""
+"""A new gallery appears whole; who makes it at the same time waits; a kill leaves nothing for long."""
 
 from __future__ import annotations
 
