@@ -10,7 +10,8 @@ from typing import Any
 PAGE = Path(__file__).parent / "command-line.md"
 INTRODUCTION = """# The command line
 
-Generated from the help texts by `make docs`; a test keeps it true. What holds for every output: [outputs.md](outputs.md).
+Generated from the help texts by `make docs`; a test keeps it true.
+What holds for every output stands in [outputs.md](outputs.md).
 
 | exit status | meaning |
 |---|---|
