@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from synthprint import files
 from synthprint.errors import OutputError
+from synthprint.types import Trials
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path: Path) -> None:
@@ -140,6 +141,21 @@ def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None
         files.together(tmp_path / "file"),
     ):
         pass
+
+
+def test_an_error_that_names_a_file_elsewhere_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for context in (files.atomic(tmp_path / "out" / "a"), files.together(tmp_path / "out" / "b")):
+        with pytest.raises(FileNotFoundError, match="missing"), context:
+            (tmp_path / "in" / "missing").read_bytes()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_no_text_is_refused_where_it_must_be_found_again(tmp_path: Path) -> None:
+    trials = Trials(("a",), (os.fsdecode(b"b\xff"),), np.array([True]))
+    with pytest.raises(OutputError, match=r"t\.txt: cannot be written \(.*b.udcff' is not UTF-8.*\); rename it"):
+        trials.save(tmp_path / "t.txt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_of_the_block_is_not_one_of_the_lock(tmp_path: Path) -> None:

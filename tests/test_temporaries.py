@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from synthprint import files, temporaries
+from synthprint import files, processes, temporaries
 
 AT_A_KNOWN_POINT = """
 import sys, time
@@ -190,3 +190,20 @@ def test_any_name_that_a_file_can_have_has_a_temporary(tmp_path: Path, name: str
         assert temporary.suffix == (Path(name).suffix or ".tmp")
         assert temporaries.OWN.fullmatch(temporary.name)
     assert names(tmp_path) == {name}
+
+
+def test_scratch_of_the_dead_is_removed_by_the_next_and_is_nobody_else_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = (
+        "import tempfile; tempfile.tempdir = str(place)\n"
+        "from synthprint import processes\n"
+        "with processes.scratch() as folder: files.write_text(folder / 'x', 'x'); stop()"
+    )
+    with stopped(code, tmp_path):
+        assert len(names(tmp_path)) == 1
+    with processes.scratch() as folder:
+        assert names(tmp_path) == {folder.name}
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert names(tmp_path) == set()

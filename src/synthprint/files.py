@@ -26,7 +26,7 @@ _UMASK_LOCK = threading.Lock()
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """An OSError in the block is that `path` cannot be written.
+    """An OSError in the block, unless it names a file elsewhere, is that `path` cannot be written.
 
     Raises:
         OutputError: there was one.
@@ -34,7 +34,15 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not _concerns(error, Path(path)):
+            raise
         raise OutputError.of(path, error) from error
+
+
+def _concerns(error: OSError, path: Path) -> bool:
+    """Whether it names no file, or one on the way to `path`, in it, or beside it."""
+    named = [Path(name) for name in (error.filename, error.filename2) if isinstance(name, str | os.PathLike)]
+    return not named or any(path.is_relative_to(name) or name.is_relative_to(path.parent) for name in named)
 
 
 @contextmanager
@@ -101,7 +109,8 @@ def _move_all(source: Path, folder: Path) -> None:
     moves.sort(key=lambda move: (move[0].stat().st_mtime_ns, move[1]))
     for _, place in moves:
         _check_file(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        with writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
     with temporaries.temporary(folder, folder=True, inside=True) as before, ExitStack() as undoing:
         for number, (path, place) in enumerate(moves):
             with writing(place):
@@ -160,9 +169,17 @@ def turn(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
-    """Write `text` as UTF-8, atomically; `errors` as in `str.encode`."""
+    """Write `text` as UTF-8, atomically; `errors` as in `str.encode`.
+
+    Raises:
+        OutputError: it cannot be written; or has what is no text, and `errors` is "strict".
+    """
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors=errors)
+        try:
+            temporary.write_text(text, encoding="utf-8", errors=errors)
+        except UnicodeEncodeError as error:
+            name = text[: error.end].rpartition("\n")[2]
+            raise OutputError(path, f"{name!r} is not UTF-8, as this format must be", "rename it") from None
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
