@@ -143,6 +143,25 @@ def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None
         pass
 
 
+def test_a_place_is_looked_at_before_there_is_anything_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    for place in (tmp_path / "new", tmp_path / "deep" / "new", tmp_path / "file"):
+        files.check_place(place)
+    for place in (tmp_path / "new", tmp_path / "deep" / "new", tmp_path):
+        files.check_place(place, folder=True)
+    for place, folder, reason in (
+        (tmp_path, False, "it is a folder"),
+        (tmp_path / "file", True, "it is a file"),
+        (tmp_path / "file" / "deep" / "new", False, "/file is a file"),
+        (tmp_path / "file" / "deep" / "new", True, "/file is a file"),
+        (Path("/dev/null"), False, "it is a device or a pipe"),
+    ):
+        with pytest.raises(OutputError, match=f"^{place}: cannot be written .*{reason}"):
+            files.check_place(place, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
 def test_an_error_that_names_a_file_elsewhere_stays_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for context in (files.atomic(tmp_path / "out" / "a"), files.together(tmp_path / "out" / "b")):

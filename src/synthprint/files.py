@@ -62,6 +62,29 @@ def atomic(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
 
 
+def check_place(path: Path, folder: bool = False) -> None:
+    """Refuse what can be known to be no place for a file, or a `folder`, before there is anything to write.
+
+    Raises:
+        OutputError: something else is there, or its folder cannot be written or made.
+    """
+    with writing(path):
+        if folder:
+            _check_folder(path)
+        else:
+            _check_file(path)
+        above = next(place for place in (path, *path.absolute().parents) if place.is_dir() or place.is_file())
+        if above.is_file() and above != path:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(above.absolute().parent if above == path and not folder else above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise OutputError(path, "it is a file", "name a folder")
+
+
 def _check_file(path: Path) -> None:
     mode = path.stat().st_mode if path.exists() else stat.S_IFREG
     if stat.S_ISDIR(mode):
@@ -82,8 +105,7 @@ def together(folder: Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     with writing(folder):
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(folder, "it is a file", "name a folder")
+        _check_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporaries.temporary(folder, folder=True, inside=folder.is_dir()) as temporary:
             try:

@@ -39,11 +39,14 @@ def cluster(
     from synthprint.clustering.tuning import Tuning
     from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
+    from synthprint.files import check_place
     from synthprint.tracing.calibrations import ComparisonCalibrations
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import gallery_folder, model_folder
     from synthprint.tracing.tracer import Tracer
 
+    if out:
+        check_place(out, folder=True)
     folder = model_folder(model)
     extractor = load_extractor(folder, threads=threads)
     tuning, calibrations, limits = (

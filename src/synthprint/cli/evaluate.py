@@ -39,10 +39,13 @@ def evaluate(
     A pair of one source is a target, any other a nontarget; docs/conventions.md says what each figure is.
     """
     from synthprint.errors import ManifestError
+    from synthprint.files import check_place
     from synthprint.types import Embeddings
 
     if manifest is None and trials is None:
         raise ManifestError("nothing to evaluate against: give --manifest, --trials, or both")
+    if out is not None:
+        check_place(out, folder=True)
     loaded = Embeddings.load(embeddings)
     result: dict[str, Any] = {"embeddings": str(embeddings), "dim": loaded.dim, "extractor": loaded.extractor}
     curves: dict[str, Det] = {}

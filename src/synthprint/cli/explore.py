@@ -55,10 +55,13 @@ def probe(
 
     The defaults are the paper's, where it gives them; docs/explore.md says how to read the answer.
     """
+    from synthprint.files import check_place
     from synthprint.probing import ProbeSettings
     from synthprint.probing import probe as run_probe
     from synthprint.types import Embeddings
 
+    if out is not None:
+        check_place(out, folder=True)
     settings = ProbeSettings(per_source, test_share, learning_rate, epochs, batch_size, seed)
     loaded = Embeddings.load(embeddings)
     chosen, where = open_labelled(loaded, manifest, protocol, split)
@@ -119,9 +122,11 @@ def map_(
 
     Neighbours on the map are similar; distances between groups say little. docs/explore.md says more.
     """
+    from synthprint.files import check_place
     from synthprint.mapping import MapSettings, at_most, make_map
     from synthprint.types import Embeddings
 
+    check_place(out, folder=True)
     settings = MapSettings(neighbours, min_dist, seed)
     loaded = Embeddings.load(embeddings)
     chosen, _ = open_labelled(loaded, manifest, protocol, split)

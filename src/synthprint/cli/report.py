@@ -34,6 +34,8 @@ def report(
 
     if out.suffix != ".html":
         raise typer.BadParameter(f"{out} must end in .html", param_hint="--out")
+    for file in filter(None, (out, json_out)):
+        files.check_place(file)
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
              "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out}  # fmt: skip
     options = [word for name, value in named.items() if value for word in (name, str(value))]

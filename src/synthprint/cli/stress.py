@@ -67,6 +67,7 @@ def stress(
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import gallery_folder, model_folder
 
+    files.check_place(out, folder=True)
     folder = model_folder(model)
     extractor = load_extractor(folder, threads=threads)
     manifest = distinct(open_manifest(data, protocol))

@@ -25,11 +25,14 @@ def timeline(
 ) -> None:
     """Where in a clip the source changes, as at a splice, and which enrolled source made each part."""
     from synthprint.figures.timeline import timeline_figure
+    from synthprint.files import check_place
     from synthprint.tracing.timeline import timeline as trace_over_time
     from synthprint.tracing.tracer import Tracer
 
     if out and out.suffix not in (".svg", ".png"):
         raise typer.BadParameter(f"{out} must end in .svg or .png", param_hint="--out")
+    if out:
+        check_place(out)
     found = trace_over_time(Tracer.load(gallery, model, backend, threads), clip)
     if out:
         timeline_figure(found, out)

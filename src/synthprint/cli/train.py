@@ -96,10 +96,11 @@ def embed(
     """Embed every clip of a corpus; an interrupted job goes on. Exits with 1 if some clips could not be embedded."""
     import shutil
 
-    from synthprint import embedding_cache, extraction, extractors, packing
+    from synthprint import embedding_cache, extraction, extractors, files, packing
     from synthprint.manifests import open_manifest
     from synthprint.tracing.shipped import model_folder
 
+    files.check_place(out)
     extractor = extractors.load_extractor(model_folder(model), device, threads)
     manifest = open_manifest(data, protocol)
     manifest = manifest if split is None else manifest.split(split)

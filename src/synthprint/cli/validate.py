@@ -48,6 +48,8 @@ def validate(
 
     if scale not in SCALES:
         raise MetricError(f"scale {scale!r} is not one of: {', '.join(SCALES)}")
+    if out is not None:
+        files.check_place(out, folder=True)
     settings = Settings(scale, method, p_target, replicates, seed)
     embeddings = _embeddings(scores)
     if embeddings is not None:
