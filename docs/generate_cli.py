@@ -11,6 +11,10 @@ PAGE = Path(__file__).parent / "command-line.md"
 INTRODUCTION = """# The command line
 
 Generated from the help texts by `make docs`; a test keeps it true.
+What holds for every output stands in [outputs.md](outputs.md).
+
+| exit status | meaning |
+|---|---|
 """
 
 
@@ -19,9 +23,9 @@ def render() -> str:
     os.environ |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "LINES": "40"}
     import typer
 
-    from synthprint.cli import app
+    from synthprint.cli import EXIT_STATUSES, app
 
-    sections = [INTRODUCTION]
+    sections = [INTRODUCTION + "".join(f"| {status} | {meaning} |\n" for status, meaning in EXIT_STATUSES.items())]
 
     def add(command: Any, name: str, parent: Any) -> None:
         context = type(command).context_class(command, info_name=name, parent=parent)

@@ -19,7 +19,8 @@ PACKAGE = Path(synthprint.__file__).parent
 
 # A room imports from its own line and from the lines before it.
 LEVELS = (
-    ("nouns", ("errors", "files", "types", "vectors", "doors", "schemas", "rows", "tensors")),
+    ("nouns", ("errors", "files", "temporaries", "types", "vectors", "wording", "doors", "schemas", "rows",
+               "tensors")),
     ("leaves", ("shelves", "audio", "sound", "background", "augmentation", "packing", "sampling", "frontend",
                 "ssl_encoder", "graph_attention", "similarity", "distributed", "onnx_stft", "closest_clips",
                 "metrics", "weighted_metrics", "progress", "processes",

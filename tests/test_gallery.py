@@ -321,7 +321,7 @@ def test_a_gallery_starts_in_an_empty_folder_only(gallery: Gallery, tmp_path: Pa
     (tmp_path / "clips" / "a.wav").touch()
     with pytest.raises(GalleryError, match=r"not empty \(a\.wav"):
         Gallery.create(tmp_path / "clips", EXTRACTOR)
-    with pytest.raises(GalleryError, match="cannot be written"):
+    with pytest.raises(GalleryError, match="is a file, not a gallery"):
         Gallery.create(tmp_path / "clips" / "a.wav", EXTRACTOR)
 
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-import tempfile
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from synthprint import audio
+from synthprint import audio, processes
 from synthprint.audio import SAMPLE_RATE
 from synthprint.augmentation import code
 from synthprint.errors import MissingDependency
@@ -139,8 +137,8 @@ def _through_av(wave: np.ndarray, encoder: str, container: str, sample_rate: int
 
 def _through_ffmpeg(wave: np.ndarray, encoder: str, container: str, sample_rate: int, bit_s: int) -> np.ndarray:
     raw = ["-f", "f32le", "-ar", str(sample_rate), "-ac", "1"]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip"
+    with processes.scratch() as folder:
+        path = folder / "clip"
         encode = [*raw, "-i", "pipe:0", "-c:a", encoder, "-b:a", str(bit_s), "-f", container, str(path)]
         _ffmpeg(encode, wave.astype("<f4").tobytes())
         return np.frombuffer(_ffmpeg(["-i", str(path), *raw, "pipe:1"]), "<f4")

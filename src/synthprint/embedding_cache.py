@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from synthprint import doors, files
+from synthprint.errors import OutputError
 
 MAGIC = b"synthprint embeddings 1".ljust(32)
 CONTENT_BYTES, CHECK_BYTES = 32, 8
@@ -72,7 +73,7 @@ class EmbeddingCache:
         try:
             with files.locked(self.path.parent):
                 self._append(block)
-        except OSError as error:
+        except (OSError, OutputError) as error:
             self._give_up(error)
 
     def _append(self, block: bytes) -> None:
@@ -103,10 +104,11 @@ class EmbeddingCache:
         except FileNotFoundError:
             return False
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, error: OSError | OutputError) -> None:
         self._usable = False
+        reason = error.reason if isinstance(error, OutputError) else error.strerror
         logging.getLogger(__name__).warning(
-            "%s: embeddings cannot be kept here (%s); they will be made again the next time", self.path, error.strerror
+            "%s: embeddings cannot be kept here (%s); they will be made again the next time", self.path, reason
         )
 
 

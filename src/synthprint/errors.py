@@ -11,6 +11,7 @@
     ├── EngineError           a synthesizer that is missing or did not speak
     ├── CalibrationError      a calibration that cannot be fitted, is damaged, or does not fit the scores
     ├── MetricError           scores or labels that a metric is not defined for
+    ├── OutputError           an output that cannot be written
     └── MissingDependency     an optional library or program that this job needs
 
 A message names what is wrong, where, and what to do about it: it is shown to users as it is.
@@ -18,7 +19,9 @@ A message names what is wrong, where, and what to do about it: it is shown to us
 
 from __future__ import annotations
 
+import errno
 from os import PathLike
+from pathlib import Path
 
 
 class SynthprintError(Exception):
@@ -71,6 +74,30 @@ class CalibrationError(SynthprintError):
 
 class MetricError(SynthprintError, ValueError):
     """A metric is not defined for these scores or labels: none there, or not numbers."""
+
+
+class OutputError(SynthprintError):
+    """`path`, a file, a folder or "standard output", cannot be written; `reason` says why, `remedy` what to do."""
+
+    def __init__(self, path: str | PathLike[str], reason: str, remedy: str = "name another place") -> None:
+        super().__init__(f"{path}: cannot be written ({reason}); {remedy}")
+        self.path = str(path)
+        self.reason = reason
+        self.remedy = remedy
+
+    @classmethod
+    def of(cls, path: str | PathLike[str], error: OSError) -> OutputError:
+        """The error for what the system says."""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "make room or name another place" if full else "name another place"
+        reason = error.strerror or str(error) or type(error).__name__
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):  # which the system says of a file where a folder is to be
+            above = (place for place in (Path(path), *Path(path).parents) if place.exists())
+            reason = next((f"{place} is a file" for place in above if not place.is_dir()), reason)
+        return cls(path, reason, remedy)
+
+    def __reduce__(self) -> tuple[type[OutputError], tuple[str, str, str]]:
+        return (type(self), (self.path, self.reason, self.remedy))
 
 
 class MissingDependency(SynthprintError):

@@ -34,7 +34,8 @@ def write_checkpoint(
 ) -> Checkpoint:
     """Write the checkpoint of a trained backbone into `folder`.
 
-    The description is written last: until then the folder is not taken for a checkpoint of these weights.
+    A new checkpoint appears whole. In a folder that exists the description is put last: until then it is not taken for
+    a checkpoint of these weights.
 
     Args:
         backbone: waveform [B, T] -> embedding [B, D]; it is moved to the CPU and put into evaluation mode.
@@ -44,24 +45,22 @@ def write_checkpoint(
 
     Raises:
         CheckpointError: the graph's embeddings differ from the module's by more than PARITY_TOLERANCE.
+        OutputError: the folder cannot be written.
     """
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
     recipe = self_contained(backbone, recipe)
     backbone = backbone.to("cpu").eval()
     state = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
-    with files.atomic(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
-    with files.atomic(folder / GRAPH) as temporary:
-        write_graph(backbone, recipe.crop.samples, temporary)
-        parity = measure_parity(backbone, temporary, recipe.crop.samples)
-    if not parity <= PARITY_TOLERANCE:
-        raise CheckpointError(f"{folder}: the ONNX graph differs from the torch module by {parity:.1e}; not usable")
-    digest, graph_sha256 = files.sha256(folder / WEIGHTS), files.sha256(folder / GRAPH)
-    checkpoint = Checkpoint(folder, recipe, sources, digest, graph_sha256, parity, results or {}, __version__)
-    checkpoint.write_config()
-    return checkpoint
+    with files.together(folder) as place:
+        files.write_tensors(place / WEIGHTS, state)
+        with files.atomic(place / GRAPH) as temporary:
+            write_graph(backbone, recipe.crop.samples, temporary)
+            parity = measure_parity(backbone, temporary, recipe.crop.samples)
+        if not parity <= PARITY_TOLERANCE:
+            raise CheckpointError(f"{folder}: the ONNX graph differs from the torch module by {parity:.1e}; not usable")
+        digest, graph_sha256 = files.sha256(place / WEIGHTS), files.sha256(place / GRAPH)
+        checkpoint = Checkpoint(place, recipe, sources, digest, graph_sha256, parity, results or {}, __version__)
+        checkpoint.write_config()
+    return replace(checkpoint, folder=folder)
 
 
 def self_contained(backbone: nn.Module, recipe: Recipe) -> Recipe:

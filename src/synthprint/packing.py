@@ -22,7 +22,7 @@ import numpy as np
 
 from synthprint import audio
 from synthprint.doors import JsonReader
-from synthprint.errors import AudioError, ManifestError
+from synthprint.errors import AudioError, ManifestError, OutputError
 from synthprint.files import cache_folder, locked, stamp
 from synthprint.progress import track
 from synthprint.schemas import Refused, Sha256, made, table_of
@@ -140,9 +140,10 @@ def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
 def _writable(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, OutputError) as error:
+        reason = error.reason if isinstance(error, OutputError) else error.strerror
         raise ManifestError(
-            f"{folder}: the decoded audio cannot be stored here ({error.strerror}); "
+            f"{folder}: the decoded audio cannot be stored here ({reason}); "
             "make room, or name another folder: --pack FOLDER, or SYNTHPRINT_CACHE"
         ) from error
 

@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from synthprint import audio
+from synthprint import audio, temporaries
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording
 
@@ -98,9 +98,10 @@ def _tail(err: IO[bytes]) -> str:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A temporary folder for the block."""
-    with tempfile.TemporaryDirectory(prefix="synthprint-") as folder:
-        yield Path(folder)
+    """A temporary folder for the block, which nobody else can read; those of processes that were killed are removed."""
+    with temporaries.temporary(Path(tempfile.gettempdir()) / "scratch", folder=True) as folder:
+        folder.chmod(0o700)
+        yield folder
 
 
 def read_wave(engine: str, path: Path) -> Recording:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TextIO, TypeVar
 
+from synthprint.wording import printable
+
 T = TypeVar("T")
 FIRST_LINE_AFTER_S = 2.0
 LINE_EVERY_S = 10.0
@@ -38,7 +40,7 @@ class _Bar(Progress):
 
         self._rich = RichProgress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
             console=Console(stderr=True),
         )  # fmt: skip
         self._task = self._rich.add_task(description, total=total, completed=done, note="")
@@ -46,7 +48,7 @@ class _Bar(Progress):
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         super().advance(steps, note)
-        self._rich.update(self._task, advance=steps, note=self.note)
+        self._rich.update(self._task, advance=steps, note=printable(self.note))
 
     def close(self) -> None:
         self._rich.stop()
@@ -70,7 +72,8 @@ class _Lines(Progress):
         elapsed, new = time.monotonic() - self._start, self.done - self._already
         of = f"/{self.total}" if self.total is not None else ""
         left = f", {elapsed * (self.total - self.done) / new:.0f} s left" if self.total and new else ""
-        print(f"{self.description}: {self.done}{of} in {elapsed:.0f} s{left} {self.note}".rstrip(), file=self._stream)
+        line = f"{self.description}: {self.done}{of} in {elapsed:.0f} s{left} {printable(self.note)}"
+        print(line.rstrip(), file=self._stream)
         self._stream.flush()
         self._next, self._printed = time.monotonic() + LINE_EVERY_S, self.done
 

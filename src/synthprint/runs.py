@@ -12,6 +12,8 @@ RUN/best/, RUN/last/    finished checkpoints, written at the end
 from __future__ import annotations
 
 import json
+import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from synthprint import doors, files
@@ -103,8 +105,8 @@ class Run:
             "identity": self._identity,
             "position": json.dumps(asdict(position)),
         }
-        with files.atomic(self.folder / RUN_STATE) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        files.write_tensors(self.folder / RUN_STATE, whole, metadata)
 
     def resume(self, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> Position:
         """Load the state into `modules` and `optimizer`; the beginning, where there is none yet.
@@ -143,24 +145,27 @@ class Run:
         """Append one line to log.jsonl, and its numbers to TensorBoard; `step` counts the steps done in all."""
         if not self.writes:
             return
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+        path = self.folder / "log.jsonl"
+        with files.writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        if self._writer is None:
-            self._writer = _tensorboard(self.folder / "tensorboard", step)
-        if self._writer:
+        board = self.folder / "tensorboard"
+        with files.writing(board):
+            if self._writer is None:
+                self._writer = _tensorboard(board, step)
             for name, value in row.items():
-                if isinstance(value, float):
+                if self._writer and isinstance(value, float):
                     self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write out what TensorBoard still holds."""
-        if self._writer:
-            self._writer.close()
+        with files.writing(self.folder / "tensorboard"):
+            if self._writer:
+                self._writer.close()
 
     def _clean_up(self, position: Position) -> None:
         """Remove what a kill left: half-written files, and log lines of steps that will be done again."""
         for stale in self.folder.glob(".*.tmp*"):
-            stale.unlink()
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         path = self.folder / "log.jsonl"
         if path.exists():
             kept = []
@@ -211,4 +216,11 @@ def _tensorboard(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return False
+    told = threading.excepthook
+
+    def quiet(failed: threading.ExceptHookArgs) -> None:
+        if type(failed.thread).__name__ != "_AsyncWriterThread":  # TensorBoard's, which raises it again at the next row
+            told(failed)
+
+    threading.excepthook = quiet
     return SummaryWriter(str(folder), purge_step=step)

@@ -22,7 +22,7 @@ from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from synthprint import doors, files
@@ -239,8 +239,7 @@ class _Loop:
         shown.advance(0, f"dev EER {100 * eer:.2f} %")
 
     def _keep_best(self) -> None:
-        with files.atomic(self.run.best_weights) as temporary:
-            save_file(_state(self.modules["backbone"]), temporary)
+        files.write_tensors(self.run.best_weights, _state(self.modules["backbone"]))
 
     def log(self, epoch: int, row: dict[str, float]) -> None:
         """Add a line to the log: what is in `row`, and where it is from."""

@@ -6,6 +6,8 @@ Command modules import what they need inside their functions, so that `synthprin
 from __future__ import annotations
 
 import sys
+import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,12 +24,22 @@ from synthprint.cli import (
     report,
     stress,
     table1,
+    terminal,
     timeline,
     trace,
     train,
     validate,
 )
 from synthprint.errors import SynthprintError
+from synthprint.wording import printable
+
+EXIT_STATUSES = {
+    (DONE := 0): "it is done",
+    (LEFT_OUT := 1): "it is done, but some clips could not be read and are left out",
+    (FAILED := 2): "it could not be done; one line on stderr says why",
+    (UNFORESEEN := 70): "a fault of synthprint; please report the traceback",
+    (INTERRUPTED := 130): "it was interrupted by Ctrl-C",
+}
 
 app = typer.Typer(
     name="synthprint",
@@ -77,9 +89,48 @@ def about(
 
 
 def main() -> None:
-    """Run the command line; an error of ours is shown as one line, without a traceback, and exits with 2."""
+    """Run the command line; see `EXIT_STATUSES` for what it ends with."""
+    terminal.prepare()
+    sys.exit(_status())
+
+
+def _status() -> int:
+    """Run the command; what is foreseen ends in one line on stderr, anything else in a traceback."""
     try:
-        app()
+        status = _called()
+        sys.stdout.flush()
+        return status
     except SynthprintError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"{error.filename or 'the system'}: {error.strerror or error}")
+    except MemoryError:
+        return _failed("there is not enough memory for this; give fewer or shorter clips at a time")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return UNFORESEEN
+
+
+def _called() -> int:
+    try:
+        status = app(standalone_mode=False)
+    except SystemExit as leaving:  # by a library: what it means by its status is not what ours mean
+        if isinstance(leaving.__context__, OSError):
+            raise leaving.__context__ from None
+        return FAILED if leaving.code else DONE
+    except Exception as error:
+        if not (hasattr(error, "show") and hasattr(error, "message")):  # as errors of usage have
+            raise
+        error.message = "\n".join(map(printable, str(error.message).split("\n")))
+        error.show()
+        return FAILED
+    return status if isinstance(status, int) else DONE
+
+
+def _failed(reason: str) -> int:
+    with suppress(SynthprintError):
+        sys.stdout.flush()
+    print(f"error: {printable(reason)}", file=sys.stderr)  # noqa: T201
+    return FAILED

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthprint.cli.labelled import Protocol
-from synthprint.cli.tables import print_table
+from synthprint.cli.tables import print_table, say
 from synthprint.cli.trace import Threads
 
 
@@ -28,7 +28,7 @@ def calibrate(
     from synthprint.extraction import embed_manifest
     from synthprint.extractors import load_extractor
     from synthprint.tracing.calibrations import COMPARISONS, fit_comparisons
-    from synthprint.tracing.gallery_files import printable
+    from synthprint.wording import printable
 
     if not model.is_dir():
         raise CheckpointError(f"{model}: is no checkpoint's folder; the model that comes with synthprint is calibrated")
@@ -46,6 +46,6 @@ def calibrate(
     ]
     header = ("clips", "Cllr", "EER", "least log10 LR", "most log10 LR")
     print_table(header, rows, header)
-    typer.echo(f"{model / COMPARISONS} written")
+    say(f"{model / COMPARISONS} written")
     for key, reason in failures.items():
-        typer.echo(f"left out: {key}: {reason}", err=True)
+        say(f"left out: {key}: {reason}", err=True)

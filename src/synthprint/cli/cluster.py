@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthprint.cli.gallery import report_enrolled, writable
-from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.tables import print_json, print_notes, print_table, say
 from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
 from synthprint.linting.findings import counted
 
@@ -36,17 +36,18 @@ def cluster(
     channel: Channel = "auto",
 ) -> None:
     """Which clips come from one source, and which of these are new. Exits with 1 if a clip could not be read."""
-    import json
-
     from synthprint.clustering.exhibits import cluster as grouped
     from synthprint.clustering.tuning import Tuning
     from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
+    from synthprint.files import check_place
     from synthprint.tracing.calibrations import ComparisonCalibrations
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import gallery_folder, model_folder
     from synthprint.tracing.tracer import Tracer
 
+    if out:
+        check_place(out, folder=True)
     folder = model_folder(model)
     extractor = load_extractor(folder, threads=threads)
     tuning, calibrations, limits = (
@@ -59,13 +60,13 @@ def cluster(
     if out:
         _write(found, extractor.digest, out)
     if as_json:
-        typer.echo(json.dumps(found.to_dict()))
+        print_json(found.to_dict(), indent=None)
     else:
         _print(found)
     if found.failures and not as_json:
-        typer.echo(f"{counted(len(found.failures), 'clip')} could not be grouped:", err=True)
+        say(f"{counted(len(found.failures), 'clip')} could not be grouped:", err=True)
         for path, reason in found.failures.items():
-            typer.echo(f"  {shown(path)}: {reason}", err=True)
+            say(f"  {shown(path)}: {reason}", err=True)
     if found.failures:
         raise typer.Exit(1)
 
@@ -88,9 +89,10 @@ def promote(
     from synthprint.tracing.enrolment import from_files
     from synthprint.tracing.gallery_files import Source
 
-    with writable(gallery, start_from, model, threads) as (extractor, chosen):
-        clips = clips_of(folder / GROUPS, group, extractor.digest)
-        enrolled = from_files(extractor, source, clips, Source(family)).into(chosen)
+    extractor, place = writable(gallery, start_from, model, threads)
+    enrolment = from_files(extractor, source, clips_of(folder / GROUPS, group, extractor.digest), Source(family))
+    with place.opened() as chosen:
+        enrolled = enrolment.into(chosen)
         count = chosen.clip_counts().get(source, 0)
     report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
@@ -98,30 +100,31 @@ def promote(
 def _write(found: Clustering, extractor: str, out: Path) -> None:
     from synthprint.clustering.record import linkage_rows, write_groups
     from synthprint.errors import MissingDependency
-    from synthprint.files import csv_text, write_text
+    from synthprint.files import csv_text, together, write_text
 
-    write_groups(out / GROUPS, found, extractor)
-    write_text(out / LINKAGE, csv_text(linkage_rows(found)))
-    try:
-        from synthprint.figures.linkage import linkage_figure
+    with together(out) as folder:
+        write_groups(folder / GROUPS, found, extractor)
+        write_text(folder / LINKAGE, csv_text(linkage_rows(found)), errors="backslashreplace")
+        try:
+            from synthprint.figures.linkage import linkage_figure
 
-        linkage_figure(found, out / PICTURE)
-    except MissingDependency as error:
-        print_notes([f"{PICTURE} was not drawn: {error}"])
+            linkage_figure(found, folder / PICTURE)
+        except MissingDependency as error:
+            print_notes([f"{PICTURE} was not drawn: {error}"])
 
 
 def _print(found: Clustering) -> None:
     clips = counted(len(found.exhibits), "clip")
-    typer.echo(f"{clips} in {counted(len(found.groups), 'group')}")
+    say(f"{clips} in {counted(len(found.groups), 'group')}")
     what = "cosine" if found.log10_lr is None else "log10 LR"
     header = ("group", "clips", f"mean {what}", "least", "nearest", "log10 LR", "answer")
     print_table(header, [_row(group, found.log10_lr is not None) for group in found.groups], header[:-1])
     for group in found.groups:
-        typer.echo(f"group {group.number}: " + ", ".join(shown(found.exhibits[i].path) for i in group.members))
+        say(f"group {group.number}: " + ", ".join(shown(found.exhibits[i].path) for i in group.members))
     if found.tuning:
-        typer.echo(f"Groups are {found.tuning.sentence()}.")
+        say(f"Groups are {found.tuning.sentence()}.")
     if found.population:
-        typer.echo(f"An LR weighs one source against two; calibrated on {found.population}.")
+        say(f"An LR weighs one source against two; calibrated on {found.population}.")
     print_notes(f"one file under several names: {', '.join(map(shown, paths))}" for paths in found.repeated())
     print_notes(f"{shown(clip.path)}: {warning}" for clip in found.exhibits for warning in clip.warnings)
     print_notes(found.warnings)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthprint.cli.tables import print_json, say
+
 if TYPE_CHECKING:
     from synthprint.corpus.building import Built
     from synthprint.corpus.catalogue import Entry
@@ -23,13 +25,13 @@ def engines(
     entries = catalogue.catalogue()
     command = catalogue.install_command(catalogue.missing_packages(entries))
     if as_json:
-        _echo_json({"systems": [_entry(entry) for entry in entries], "install": command})
+        print_json({"systems": [_entry(entry) for entry in entries], "install": command}, ascii_only=False)
         return
     _show_engines(entries)
     there = sum(entry.installed is not None for entry in entries)
-    typer.echo(f"{there} of {len(entries)} systems are installed.")
+    say(f"{there} of {len(entries)} systems are installed.")
     if command:
-        typer.echo(f"\nThe rest (for Debian and Ubuntu; voices you do not want can be left out):\n\n{command}")
+        say(f"\nThe rest (for Debian and Ubuntu; voices you do not want can be left out):\n\n{command}")
 
 
 def build(
@@ -69,19 +71,13 @@ def build(
         jobs=jobs,
     )
     if as_json:
-        _echo_json(_summary(built))
+        print_json(_summary(built), ascii_only=False)
     else:
         _show_built(built)
 
 
 def _listed(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _echo_json(value: object) -> None:
-    from json import dumps
-
-    typer.echo(dumps(value, indent=2, ensure_ascii=False))
 
 
 def _entry(entry: Entry) -> dict[str, object]:
@@ -111,7 +107,7 @@ def _show_engines(entries: list[Entry]) -> None:
     Console().print(table)
     kept = [entry.system.name for entry in entries if not entry.system.redistributable]
     if kept:
-        typer.echo(f"Do not pass on the audio of {', '.join(kept)}. All licences: --json")
+        say(f"Do not pass on the audio of {', '.join(kept)}. All licences: --json")
 
 
 def _summary(built: Built) -> dict[str, object]:
@@ -151,9 +147,9 @@ def _show_built(built: Built) -> None:
             table.add_row("seen" if source else "unseen", "seen" if language else "unseen", *cells)
     Console().print(table)
     summary = _summary(built)
-    typer.echo("{clips} clips, {hours} h, {sources} sources, {languages} languages: {manifest}".format_map(summary))
+    say("{clips} clips, {hours} h, {sources} sources, {languages} languages: {manifest}".format_map(summary))
     if built.failures:
-        typer.echo(f"\n{len(built.failures)} clips are missing ({built.path.with_name('failures.csv')}):")
+        say(f"\n{len(built.failures)} clips are missing ({built.path.with_name('failures.csv')}):")
         reasons = Counter(f"{clip.system.name}: {reason.splitlines()[0]}" for clip, reason in built.failures)
         for reason, count in reasons.most_common(MAX_REASONS):
-            typer.echo(f"  {count} × {reason}")
+            say(f"  {count} × {reason}")

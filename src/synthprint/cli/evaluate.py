@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
-from synthprint.cli.tables import print_table
+from synthprint.cli.tables import print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +38,14 @@ def evaluate(
 
     A pair of one source is a target, any other a nontarget; docs/conventions.md says what each figure is.
     """
-    import json
-
     from synthprint.errors import ManifestError
+    from synthprint.files import check_place
     from synthprint.types import Embeddings
 
     if manifest is None and trials is None:
         raise ManifestError("nothing to evaluate against: give --manifest, --trials, or both")
+    if out is not None:
+        check_place(out, folder=True)
     loaded = Embeddings.load(embeddings)
     result: dict[str, Any] = {"embeddings": str(embeddings), "dim": loaded.dim, "extractor": loaded.extractor}
     curves: dict[str, Det] = {}
@@ -58,7 +59,7 @@ def evaluate(
     if out is not None:
         _write(out, result, curves)
     if as_json:
-        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        print_json(result, ascii_only=False)
         return
     if evaluation is not None:
         _show_all_pairs(evaluation, None if all_sources else WORST_SOURCES)
@@ -105,9 +106,10 @@ def _write(folder: Path, result: dict[str, Any], curves: Mapping[str, Det]) -> N
     from synthprint import files
     from synthprint.figures import det_figure
 
-    files.write_json(folder / "evaluation.json", result)
-    for name in ("det.png", "det.svg"):
-        det_figure(curves, folder / name)
+    with files.together(folder) as place:
+        files.write_json(place / "evaluation.json", result)
+        for name in ("det.png", "det.svg"):
+            det_figure(curves, place / name)
 
 
 def _show_all_pairs(evaluation: Evaluation, n_sources: int | None) -> None:
@@ -117,7 +119,7 @@ def _show_all_pairs(evaluation: Evaluation, n_sources: int | None) -> None:
         ("source-balanced", *_cells(evaluation.balanced)),
         *((name, *_cells(group)) for name, group in evaluation.quadrants.items()),
     ]
-    typer.echo(f"{evaluation.utterances:,} utterances of {len(evaluation.sources):,} sources")
+    say(f"{evaluation.utterances:,} utterances of {len(evaluation.sources):,} sources")
     print_table(("", *numbers[:3]), rows, numbers)
     worst = sorted(
         evaluation.sources.items(), key=lambda item: -1 if item[1].eer is None else item[1].eer, reverse=True
@@ -125,7 +127,7 @@ def _show_all_pairs(evaluation: Evaluation, n_sources: int | None) -> None:
     shown = [(name, *_cells(group), f"{group.utterances:,}") for name, group in worst[:n_sources]]
     print_table(("source, worst first", *numbers), shown, numbers)
     if len(shown) < len(worst):
-        typer.echo(f"{len(worst) - len(shown):,} sources more: --all lists them")
+        say(f"{len(worst) - len(shown):,} sources more: --all lists them")
 
 
 def _show_trials(trials: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
-from synthprint.cli.tables import print_table
+from synthprint.cli.tables import print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +55,13 @@ def probe(
 
     The defaults are the paper's, where it gives them; docs/explore.md says how to read the answer.
     """
-    import json
-
+    from synthprint.files import check_place
     from synthprint.probing import ProbeSettings
     from synthprint.probing import probe as run_probe
     from synthprint.types import Embeddings
 
+    if out is not None:
+        check_place(out, folder=True)
     settings = ProbeSettings(per_source, test_share, learning_rate, epochs, batch_size, seed)
     loaded = Embeddings.load(embeddings)
     chosen, where = open_labelled(loaded, manifest, protocol, split)
@@ -70,7 +71,7 @@ def probe(
     if out is not None:
         _write_probe(out, found, result, {u.source: u.family for u in chosen})
     if as_json:
-        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        print_json(result, ascii_only=False)
     else:
         _show_probe(found, None if all_sources else PAIRS_SHOWN)
 
@@ -79,29 +80,30 @@ def _write_probe(folder: Path, found: Probe, result: dict[str, Any], families: M
     from synthprint import files
     from synthprint.figures import confusion_figure
 
-    files.write_json(folder / "probe.json", result)
-    files.write_text(folder / "confusion.csv", found.to_csv(), errors="backslashreplace")
-    for name in ("confusion.png", "confusion.svg"):
-        confusion_figure(found.confusion, found.sources, [families[s] for s in found.sources], folder / name)
+    with files.together(folder) as place:
+        files.write_json(place / "probe.json", result)
+        files.write_text(place / "confusion.csv", found.to_csv(), errors="backslashreplace")
+        for name in ("confusion.png", "confusion.svg"):
+            confusion_figure(found.confusion, found.sources, [families[s] for s in found.sources], place / name)
 
 
 def _show_probe(found: Probe, most: int | None) -> None:
     low, high = found.interval
-    typer.echo(
+    say(
         f"accuracy {found.accuracy:.1%} (95 %: {low:.1%} to {high:.1%}; chance {found.chance:.1%}) on "
         f"{found.test_utterances:,} clips of {len(found.sources):,} sources\n"
         f"on the {found.train_utterances:,} clips that trained it {found.train_accuracy:.1%}, "
         f"cross-entropy {found.train_loss:.2f} nats"
     )
     if found.left_out:
-        typer.echo(f"{len(found.left_out):,} sources with fewer than {found.settings.per_source:,} clips are left out")
+        say(f"{len(found.left_out):,} sources with fewer than {found.settings.per_source:,} clips are left out")
     worst = sorted(found.recalls.items(), key=lambda item: (item[1], item[0]))
     print_table(("source, worst first", "recall %"), [(s, f"{100 * r:.1f}") for s, r in worst[:most]], ("recall %",))
     for pair in found.confused[:most]:
-        typer.echo(str(pair))
+        say(str(pair))
     hidden = max(len(worst), len(found.confused)) - (most or len(worst) + len(found.confused))
     if hidden > 0:
-        typer.echo("--all lists every source and confusion")
+        say("--all lists every source and confusion")
 
 
 def map_(
@@ -120,25 +122,28 @@ def map_(
 
     Neighbours on the map are similar; distances between groups say little. docs/explore.md says more.
     """
+    from synthprint.files import check_place
     from synthprint.mapping import MapSettings, at_most, make_map
     from synthprint.types import Embeddings
 
+    check_place(out, folder=True)
     settings = MapSettings(neighbours, min_dist, seed)
     loaded = Embeddings.load(embeddings)
     chosen, _ = open_labelled(loaded, manifest, protocol, split)
     if per_source is not None:
         chosen = at_most(chosen, per_source, seed)
-    typer.echo(f"umap: learning the map of {len(chosen):,} clips; it compiles first, for half a minute or so", err=True)
+    say(f"umap: learning the map of {len(chosen):,} clips; it compiles first, for half a minute or so", err=True)
     made = make_map(loaded, chosen, settings)
     _write_map(out, made, chosen.name, cast("Marked | None", mark and mark.value))
-    typer.echo(f"{made.caption}\n{out / 'map.html'}")
+    say(f"{made.caption}\n{out / 'map.html'}")
 
 
 def _write_map(folder: Path, made: EmbeddingMap, title: str, mark: Marked | None) -> None:
     from synthprint import files
     from synthprint.figures import map_figure, map_page
 
-    files.write_text(folder / "map.csv", made.to_csv(), errors="backslashreplace")
-    files.write_text(folder / "map.html", map_page(made, title, mark), errors="backslashreplace")
-    for name in ("map.png", "map.svg"):
-        map_figure(made, folder / name, mark)
+    with files.together(folder) as place:
+        files.write_text(place / "map.csv", made.to_csv(), errors="backslashreplace")
+        files.write_text(place / "map.html", map_page(made, title, mark), errors="backslashreplace")
+        for name in ("map.png", "map.svg"):
+            map_figure(made, place / name, mark)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.tables import print_json, print_notes, print_table, say
 from synthprint.cli.trace import Channel, Model, Threads
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
     from synthprint.extractors import Extractor
+    from synthprint.tracing.enrolment import Destination
     from synthprint.tracing.gallery import Enrolled, Gallery
     from synthprint.tracing.openset import OperatingPoint, Rule
     from synthprint.types import Manifest
@@ -59,8 +58,10 @@ def enrol(
     from synthprint.tracing.enrolment import from_files
     from synthprint.tracing.gallery_files import Source
 
-    with writable(gallery, start_from, model, threads) as (extractor, chosen):
-        enrolled = from_files(extractor, source, clips, Source(family, kind, vocoder), channel).into(chosen, force)
+    extractor, place = writable(gallery, start_from, model, threads)
+    enrolment = from_files(extractor, source, clips, Source(family, kind, vocoder), channel)
+    with place.opened() as chosen:
+        enrolled = enrolment.into(chosen, force)
         count = chosen.clip_counts().get(source, 0)
     report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
@@ -87,25 +88,25 @@ def add(
     manifest = open_split(data, protocol, split)
     if per_source:
         manifest = at_most(manifest, per_source, np.random.default_rng(seed))
-    with writable(gallery, start_from, model, threads) as (extractor, chosen):
-        enrolled = from_manifest(extractor, manifest).into(chosen, force)
+    extractor, place = writable(gallery, start_from, model, threads)
+    enrolment = from_manifest(extractor, manifest)
+    with place.opened() as chosen:
+        enrolled = enrolment.into(chosen, force)
         count = len(chosen.names)
     report_enrolled(enrolled, f"{counted(count, 'source')} in {gallery}", as_json)
 
 
-@contextmanager
 def writable(
     gallery: Path, start_from: Path | None, model: Path | None, threads: int | None
-) -> Iterator[tuple[Extractor, Gallery]]:
-    """An extractor, and a gallery of its embeddings that may be changed; made where there is none."""
+) -> tuple[Extractor, Destination]:
+    """An extractor, and where its embeddings may be enrolled."""
     from synthprint.extractors import load_extractor
-    from synthprint.tracing.enrolment import opened
+    from synthprint.tracing.enrolment import destination
     from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
 
     folder = own_gallery_folder(gallery)
     extractor = load_extractor(model_folder(model), threads=threads)
-    with opened(folder, extractor.digest, gallery_folder(start_from) if start_from else None) as chosen:
-        yield extractor, chosen
+    return extractor, destination(folder, extractor.digest, gallery_folder(start_from) if start_from else None)
 
 
 @app.command("list")
@@ -119,7 +120,7 @@ def list_sources(gallery: Readable = None, as_json: Json = False) -> None:
         for name, known in sorted(opened.index.sources.items())
     ]
     if as_json:
-        _print_json([dict(zip(header, row, strict=True)) for row in rows])
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
         print_table(header, [["" if cell is None else str(cell) for cell in row] for row in rows], numbers=("clips",))
 
@@ -139,14 +140,14 @@ def show(
         return
     rules = {name: setting.rule for name, setting in opened.index.backends.items() if setting.rule}
     if as_json:
-        _print_json({
+        print_json({
             "folder": str(opened.folder), "extractor": opened.index.extractor, "backend": opened.index.backend,
             "sources": len(opened.names), "clips": len(opened.clips),
             "rules": {name: asdict(rule) for name, rule in rules.items()},
         })  # fmt: skip
         return
-    typer.echo(f"{opened.folder}: {counted(len(opened.clips), 'clip')} of {counted(len(opened.names), 'source')}")
-    typer.echo(f"extractor {opened.index.extractor[:12]}")
+    say(f"{opened.folder}: {counted(len(opened.clips), 'clip')} of {counted(len(opened.names), 'source')}")
+    say(f"extractor {opened.index.extractor[:12]}")
     _show_rules(opened)
 
 
@@ -161,7 +162,7 @@ def remove(
 
     opened = Gallery.load(own_gallery_folder(gallery))
     for source in sources:
-        typer.echo(f"{source!r}: removed, with {counted(opened.remove(source), 'clip')}")
+        say(f"{source!r}: removed, with {counted(opened.remove(source), 'clip')}")
 
 
 @app.command()
@@ -177,7 +178,7 @@ def alias(
     opened = Gallery.load(own_gallery_folder(gallery))
     opened.declare_aliases(source, others)
     name = opened.identity(source)
-    typer.echo(f"{name!r} is also known as {', '.join(map(repr, opened.aliases_of(name)))}")
+    say(f"{name!r} is also known as {', '.join(map(repr, opened.aliases_of(name)))}")
 
 
 @app.command()
@@ -248,7 +249,7 @@ def threshold(
         development = development_of(load_extractor(model_folder(model), threads=threads), opened, manifest)
     rules = set_threshold(opened, development, point, default=backend)
     if as_json:
-        _print_json({name: asdict(rule) for name, rule in rules.items()})
+        print_json({name: asdict(rule) for name, rule in rules.items()})
         return
     _show_rules(opened)
 
@@ -290,7 +291,7 @@ def _show_clips(gallery: Gallery, source: str, as_json: bool) -> None:
     if not clips:
         raise GalleryError(f"{gallery.folder}: {source!r} is not enrolled; see 'synthprint gallery list'")
     if as_json:
-        _print_json([asdict(clip) for clip in clips])
+        print_json([asdict(clip) for clip in clips])
         return
     rows = [[c.id, "" if c.duration_s is None else f"{c.duration_s:.1f}", c.sha256[:12]] for c in clips]
     print_table(("clip", "seconds", "sha256"), rows, numbers=("seconds",))
@@ -301,11 +302,11 @@ def _show_rules(gallery: Gallery) -> None:
     rules = {name: setting.rule for name, setting in gallery.index.backends.items() if setting.rule}
     name = gallery.index.backend
     if name in rules:
-        typer.echo(f"\nanswers by {name}: {_in_words(rules[name])}")
+        say(f"\nanswers by {name}: {_in_words(rules[name])}")
         if rules[name].enrolled != len(gallery.names):
-            typer.echo(f"  measured with {rules[name].enrolled} sources enrolled; now there are {len(gallery.names)}")
+            say(f"  measured with {rules[name].enrolled} sources enrolled; now there are {len(gallery.names)}")
     else:
-        typer.echo(f"\nanswers by {name}: no threshold is set; see 'synthprint gallery threshold'")
+        say(f"\nanswers by {name}: no threshold is set; see 'synthprint gallery threshold'")
     rows = [
         (other, f"{r.threshold:.3f}", f"{r.false_rejection:.1%}", f"{r.false_acceptance:.1%}", f"{r.accuracy:.1%}")
         for other, r in rules.items()
@@ -331,24 +332,18 @@ def _in_words(rule: Rule) -> str:
 
 
 def report_enrolled(enrolled: Enrolled, summary: str, as_json: bool) -> None:
-    from synthprint.tracing.gallery_files import printable
+    from synthprint.wording import printable
 
     if as_json:
         failures = [{"path": path, "error": reason} for path, reason in enrolled.failures.items()]
-        _print_json({"added": enrolled.added, "already": enrolled.already, "failures": failures,
-                     "remarks": {path: list(remarks) for path, remarks in enrolled.remarks.items()}})  # fmt: skip
+        remarks = {path: list(notes) for path, notes in enrolled.remarks.items()}
+        print_json({"added": enrolled.added, "already": enrolled.already, "failures": failures, "remarks": remarks})
     else:
         already = f", {len(enrolled.already)} there already" if enrolled.already else ""
-        typer.echo(f"{counted(len(enrolled.added), 'clip')} added{already}; {summary}")
-        for path, remarks in enrolled.remarks.items():
-            print_notes(f"{printable(path)}: {remark}" for remark in remarks)
+        say(f"{counted(len(enrolled.added), 'clip')} added{already}; {summary}")
+        for path, notes in enrolled.remarks.items():
+            print_notes(f"{printable(path)}: {note}" for note in notes)
         for path, reason in enrolled.failures.items():
-            typer.echo(f"left out: {printable(path)}: {reason}", err=True)
+            say(f"left out: {printable(path)}: {reason}", err=True)
     if enrolled.failures:
         raise typer.Exit(1)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(value, indent=2))

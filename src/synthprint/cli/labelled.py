@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthprint.cli.tables import say
+
 LABELS = typer.Option("--manifest", "-m", help="Whose sources these are: a .csv, .jsonl or .parquet, or a data set.")
 Protocol = Annotated[str | None, typer.Option(help="How to read the data set; by default found out.")]
 Split = Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")]
@@ -34,7 +36,7 @@ def open_labelled(
     chosen = _with_embedding(manifest, embeddings)
     left = len(embeddings) - len(chosen)
     if left and split is None:
-        typer.echo(f"warning: {left:,} embeddings are of no utterance of {manifest.name} and are left out", err=True)
+        say(f"warning: {left:,} embeddings are of no utterance of {manifest.name} and are left out", err=True)
     where = {"manifest": str(path), "split": split, "utterances_without_embedding": len(manifest) - len(chosen)}
     return chosen, where
 
@@ -51,7 +53,7 @@ def _with_embedding(manifest: Manifest, embeddings: Embeddings) -> Manifest:
             f"one of them is {missing[0]!r}, one of the embeddings {embeddings.ids[0]!r}"
         )
     if missing:
-        typer.echo(
+        say(
             f"warning: {len(missing):,} of {len(manifest):,} utterances of {manifest.name} have no embedding and are "
             f"left out, the first is {missing[0]}",
             err=True,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthprint.cli.tables import print_json, say
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -28,15 +30,13 @@ def lint(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
 ) -> None:
     """Look for what is wrong with a corpus, or would mislead those who measure on it. Exits with 1 on errors."""
-    import json
-
     from synthprint.linting import linter as linting
     from synthprint.manifests import open_manifest
 
     manifest = open_manifest(data, protocol)
     report = linting.lint(manifest, audio=audio, clips_per_source=per_source or linting.CLIPS_PER_SOURCE)
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        print_json(report.to_dict(), ascii_only=False)
     else:
         _show(report)
     if report.count("error") or (strict and report.count("warning")):
@@ -50,16 +50,14 @@ def _show(report: Report) -> None:
 
     console = Console(highlight=False)
     splits = ", ".join(f"{name or 'no split'} {n:,}" for name, n in report.splits.items())
-    typer.echo(
-        f"{report.manifest}: {counted(report.utterances, 'utterance')} ({splits}), {counted(report.sources, 'source')}"
-    )
+    say(f"{report.manifest}: {counted(report.utterances, 'utterance')} ({splits}), {counted(report.sources, 'source')}")
     if report.findings:
         console.print(_findings(report))
     if report.shortcuts:
         console.print(_shortcuts(report.shortcuts))
     for remark in report.remarks:
-        typer.echo(f"- {remark}")
-    typer.echo(", ".join(counted(report.count(severity), severity) for severity in COLOURS))
+        say(f"- {remark}")
+    say(", ".join(counted(report.count(severity), severity) for severity in COLOURS))
 
 
 def _findings(report: Report) -> Table:
@@ -67,11 +65,13 @@ def _findings(report: Report) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from synthprint.wording import printable
+
     table = Table("finding", "what", box=box.SIMPLE_HEAD, title_justify="left")
     for finding in report.findings:
         name = Text(f"{finding.severity}\n{finding.code}", style=COLOURS[finding.severity])
-        examples = "".join(f"\n  {example}" for example in finding.examples)
-        table.add_row(name, Text(finding.message).append(examples, style="dim"))
+        examples = "".join(f"\n  {printable(example)}" for example in finding.examples)
+        table.add_row(name, Text(printable(finding.message)).append(examples, style="dim"))
     return table
 
 

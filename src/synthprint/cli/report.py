@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from synthprint.cli.tables import say
 from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
 from synthprint.linting.findings import counted
 
@@ -34,6 +35,8 @@ def report(
 
     if out.suffix != ".html":
         raise typer.BadParameter(f"{out} must end in .html", param_hint="--out")
+    for file in filter(None, (out, json_out)):
+        files.check_place(file)
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
              "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out,
              "--channel": channel if channel != "auto" else None}  # fmt: skip
@@ -44,11 +47,12 @@ def report(
     )
     tracer = Tracer.load(gallery, model, backend, threads, channel)
     found = examine(tracer, clips, Question(case, question, analyst, date), command)
-    files.write_text(out, report_page(found), errors="backslashreplace")
-    if json_out:
-        files.write_json(json_out, found.to_dict())
-    typer.echo(f"{out}: {counted(len(found.clips), 'clip')} examined")
+    with files.atomic(out) as page:  # it takes its place when the other file has
+        page.write_text(report_page(found), encoding="utf-8", errors="backslashreplace")
+        if json_out:
+            files.write_json(json_out, found.to_dict())
+    say(f"{out}: {counted(len(found.clips), 'clip')} examined")
     for path, unread in found.failures.items():
-        typer.echo(f"left out: {shown(path)}: {unread.reason}", err=True)
+        say(f"left out: {shown(path)}: {unread.reason}", err=True)
     if found.failures:
         raise typer.Exit(1)

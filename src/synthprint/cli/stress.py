@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthprint.cli.labelled import Split
-from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.tables import print_json, print_notes, print_table, say
 from synthprint.cli.train import Data, Protocol
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ def stress(
 
     Writes stress.json, stress.csv, limits.json and a figure for each degradation. docs/limits.md says what is done.
     """
-    import json
-
     from synthprint import files
     from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
@@ -69,6 +67,7 @@ def stress(
     from synthprint.tracing.gallery import Gallery
     from synthprint.tracing.shipped import gallery_folder, model_folder
 
+    files.check_place(out, folder=True)
     folder = model_folder(model)
     extractor = load_extractor(folder, threads=threads)
     manifest = distinct(open_manifest(data, protocol))
@@ -79,16 +78,17 @@ def stress(
     allowed = Allowed(eer_rise, rejection_rise, accuracy_fall, calibration_rise)
     told = f"{stressed.clean.clips} clips of {len(clips.sources)} sources of {data.name}"
     limits = limits_of(stressed, allowed, told)
-    files.write_json(out / "stress.json", stressed.to_dict())
-    limits.save(out, extractor.digest)
-    files.write_text(out / "stress.csv", files.csv_text(_rows(stressed)))
-    _draw(stressed, out)
+    with files.together(out) as place:
+        files.write_json(place / "stress.json", stressed.to_dict())
+        limits.save(place, extractor.digest)
+        files.write_text(place / "stress.csv", files.csv_text(_rows(stressed)), errors="backslashreplace")
+        _draw(stressed, place)
     if as_json:
-        typer.echo(json.dumps({**stressed.to_dict(), "limits": limits.to_dict()}, indent=2, ensure_ascii=False))
+        print_json({**stressed.to_dict(), "limits": limits.to_dict()}, ascii_only=False)
     else:
         _show(stressed)
         found = [f"{name} {value:g}" for name, value in limits.to_dict().items() if name not in ("music", "basis")]
-        typer.echo(f"limits: {', '.join(found) or 'none'} ({limits.basis})")
+        say(f"limits: {', '.join(found) or 'none'} ({limits.basis})")
     print_notes(f"{name} was left out: {reason}" for name, reason in stressed.left_out.items())
     _report_failures(stressed)
 
@@ -166,8 +166,6 @@ def _report_failures(stressed: Stressed) -> None:
     failed = [m for m in _measured(stressed) if m.failures]
     for m in failed:
         first, reason = next(iter(m.failures.items()))
-        typer.echo(
-            f"{m.degradation} {_level(m)}: {len(m.failures)} clips failed; the first, {first}: {reason}", err=True
-        )
+        say(f"{m.degradation} {_level(m)}: {len(m.failures)} clips failed; the first, {first}: {reason}", err=True)
     if failed:
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthprint.cli.tables import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,9 +58,10 @@ def table1(
     outcomes = grid.run(cells, conditions, out, _listed(devices) or _every_device())
     made = table.tables(outcomes)
     said = table.notes(outcomes, _sentences(conditions))
-    files.write_text(out / "table1.csv", table.to_csv(made))
-    files.write_text(out / "table1.tex", table.to_latex(made, said))
-    files.write_text(out / "table1.html", table.to_html(made, said))
+    texts = {"csv": table.to_csv(made), "tex": table.to_latex(made, said), "html": table.to_html(made, said)}
+    with files.together(out) as place:
+        for ending, text in texts.items():
+            files.write_text(place / f"table1.{ending}", text, errors="backslashreplace")
     _show(made, said)
     _report(outcomes, out)
 
@@ -122,14 +125,14 @@ def _show(made: Sequence[Table], said: Sequence[str]) -> None:
                 shown.add_row(row.model, row.loss, row.sampler, *texts)
             Console().print(shown)
     for sentence in said:
-        typer.echo(sentence)
+        say(sentence)
 
 
 def _report(outcomes: Sequence[Outcome], out: Path) -> None:
     """List on stderr what failed, and exit with 1 if anything did."""
     failed = [outcome for outcome in outcomes if outcome.result is None]
     for outcome in failed:
-        typer.echo(f"{outcome.cell.name}: {outcome.reason}", err=True)
+        say(f"{outcome.cell.name}: {outcome.reason}", err=True)
     if failed:
-        typer.echo(f"{len(failed)} of {len(outcomes)} cells failed; their logs are below {out / 'cells'}", err=True)
+        say(f"{len(failed)} of {len(outcomes)} cells failed; their logs are below {out / 'cells'}", err=True)
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.tables import print_json, print_notes, print_table, say
 from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
 
 if TYPE_CHECKING:
@@ -25,21 +25,22 @@ def timeline(
     channel: Channel = "auto",
 ) -> None:
     """Where in a clip the source changes, as at a splice, and which enrolled source made each part."""
-    import json
-
     from synthprint.figures.timeline import timeline_figure
+    from synthprint.files import check_place
     from synthprint.tracing.timeline import timeline as trace_over_time
     from synthprint.tracing.tracer import Tracer
 
     if out and out.suffix not in (".svg", ".png"):
         raise typer.BadParameter(f"{out} must end in .svg or .png", param_hint="--out")
+    if out:
+        check_place(out)
     found = trace_over_time(Tracer.load(gallery, model, backend, threads, channel), clip)
     if out:
         timeline_figure(found, out)
     if as_json:
-        typer.echo(json.dumps(found.to_dict()))
+        print_json(found.to_dict(), indent=None)
         return
-    typer.echo(f"{shown(found.path)}  {found.duration_s:.1f} s\n{found.summary()}")
+    say(f"{shown(found.path)}  {found.duration_s:.1f} s\n{found.summary()}")
     rows = [_row(segment, change) for segment, change in zip(found.segments, [None, *found.changes], strict=True)]
     numbers = ("from (s)", "to (s)", "change", "score")
     print_table(("from (s)", "to (s)", "change", "answer", "closest", "score"), rows, numbers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.tables import print_json, print_notes, print_table, say
 from synthprint.linting.findings import counted
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def trace(
     else:
         failures = _print_lines(answers, tracer)
     if failures and not as_json:
-        typer.echo(f"{len(failures)} of {counted(len(paths), 'clip')} could not be traced:", err=True)
+        say(f"{len(failures)} of {counted(len(paths), 'clip')} could not be traced:", err=True)
         for failure in failures:
-            typer.echo(f"  {shown(failure.path)}: {failure.error}", err=True)
+            say(f"  {shown(failure.path)}: {failure.error}", err=True)
     if failures:
         raise typer.Exit(1)
 
@@ -79,8 +79,6 @@ def compare(
     channel: Channel = "auto",
 ) -> None:
     """How strongly two clips, or two sets of clips, speak for one source. Exits with 1 if a clip was left out."""
-    import json
-
     from synthprint.conditions import Limits
     from synthprint.extractors import load_extractor
     from synthprint.tracing.calibrations import ComparisonCalibrations
@@ -92,7 +90,7 @@ def compare(
     calibrations = ComparisonCalibrations.load(folder, extractor.digest)
     found = compare_sets(extractor, a, b, calibrations, Limits.load(folder, extractor.digest), channel)
     if as_json:
-        typer.echo(json.dumps(found.to_dict()))
+        print_json(found.to_dict(), indent=None)
     else:
         _print_comparison(found)
     if found.failures:
@@ -101,23 +99,21 @@ def compare(
 
 def _print_comparison(found: Comparison) -> None:
     if found.statement and found.calibration and found.lr:
-        typer.echo(found.statement[0].upper() + found.statement[1:])
-        typer.echo(f"log10 LR {found.lr.log10_lr:.2f}, supported from {found.calibration.lower:.2f} to "
+        say(found.statement[0].upper() + found.statement[1:])
+        say(f"log10 LR {found.lr.log10_lr:.2f}, supported from {found.calibration.lower:.2f} to "
                    f"{found.calibration.upper:.2f} by {found.calibration.validation}")  # fmt: skip
     sets = f"{counted(len(found.a), 'clip')} against {counted(len(found.b), 'clip')}"
-    typer.echo(f"cosine similarity {found.score:.3f}, {sets} (from -1 to 1; higher means more likely the same source)")
+    say(f"cosine similarity {found.score:.3f}, {sets} (from -1 to 1; higher means more likely the same source)")
     print_notes(found.warnings)
     print_notes(f"left out: {shown(path)}: {reason}" for path, reason in found.failures.items())
 
 
 def _print_json(answers: Iterable[Trace | Failure]) -> list[Failure]:
-    import json
-
     from synthprint.tracing.traces import Failure
 
     failures = []
     for answer in answers:
-        typer.echo(json.dumps(answer.to_dict()))
+        print_json(answer.to_dict(), indent=None)
         failures += [answer] if isinstance(answer, Failure) else []
     return failures
 
@@ -135,7 +131,7 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
             score, name = "-", "failed"
         else:
             score, name = f"{answer.score:.2f}", answer.name
-        typer.echo(f"{score:>5}  {name:<{width}}  {shown(answer.path)}")
+        say(f"{score:>5}  {name:<{width}}  {shown(answer.path)}")
     return failures
 
 
@@ -147,22 +143,22 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
     if isinstance(answer, Failure):
         return [answer]
     duration = f"  {answer.duration_s:.1f} s" if answer.duration_s is not None else ""
-    typer.echo(f"{shown(answer.path)}{duration}\n{answer.verdict()}")
+    say(f"{shown(answer.path)}{duration}\n{answer.verdict()}")
     for sentence in filter(None, (answer.component_sentence(), *answer.statements)):
-        typer.echo(f"  {sentence}")
+        say(f"  {sentence}")
     rows = [(c.source, c.family or "", f"{c.score:.3f}", str(c.lr or "")) for c in answer.candidates]
     print_table(("enrolled source", "family", "score", "log10 LR"), rows, numbers=("score", "log10 LR"))
     if answer.nearest:
         clips = [(n.id, n.source, f"{n.score:.3f}") for n in answer.nearest]
         print_table(("nearest enrolled clip", "source", "cosine"), clips, numbers=("cosine",))
     if answer.calibrated_on:
-        typer.echo(f"An LR weighs the source against another source; calibrated on {answer.calibrated_on}.")
+        say(f"An LR weighs the source against another source; calibrated on {answer.calibrated_on}.")
     print_notes(answer.warnings)
     return []
 
 
 def shown(path: str) -> str:
     """A path as it may be printed."""
-    from synthprint.tracing.gallery_files import printable
+    from synthprint.wording import printable
 
     return printable(path)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from synthprint.cli.tables import say
+
 FAILURES_SHOWN = 20
 
 Data = Annotated[Path, typer.Option("--data", help="A .csv, .jsonl or .parquet manifest, or a data set's folder.")]
@@ -68,8 +70,8 @@ def train(
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun the first process speaks
     results = checkpoint.results
-    typer.echo(f"checkpoint  {checkpoint.folder}")
-    typer.echo(
+    say(f"checkpoint  {checkpoint.folder}")
+    say(
         f"dev EER     {100 * results['best_dev_eer']:.2f} % "
         f"(epoch {results['epoch']} of {chosen.schedule.epochs}, {results['dev_utterances']} clips)"
     )
@@ -94,10 +96,11 @@ def embed(
     """Embed every clip of a corpus; an interrupted job goes on. Exits with 1 if some clips could not be embedded."""
     import shutil
 
-    from synthprint import embedding_cache, extraction, extractors, packing
+    from synthprint import embedding_cache, extraction, extractors, files, packing
     from synthprint.manifests import open_manifest
     from synthprint.tracing.shipped import model_folder
 
+    files.check_place(out)
     extractor = extractors.load_extractor(model_folder(model), device, threads)
     manifest = open_manifest(data, protocol)
     manifest = manifest if split is None else manifest.split(split)
@@ -107,7 +110,7 @@ def embed(
     embeddings, failures = extraction.embed_manifest(extractor, manifest, windows, packed, parts, kept)
     embeddings.save(out)
     shutil.rmtree(parts, ignore_errors=True)
-    typer.echo(f"{out}: {len(embeddings)} embeddings of {embeddings.dim} dimensions")
+    say(f"{out}: {len(embeddings)} embeddings of {embeddings.dim} dimensions")
     _report(failures, len(manifest))
 
 
@@ -115,10 +118,10 @@ def _report(failures: Mapping[str, str], total: int, warn_only: bool = False) ->
     """List on stderr what failed, and exit with 1 if anything did and that is not `warn_only`."""
     if not failures:
         return
-    typer.echo(f"{len(failures)} of {total} clips failed:", err=True)
+    say(f"{len(failures)} of {total} clips failed:", err=True)
     for name, reason in list(failures.items())[:FAILURES_SHOWN]:
-        typer.echo(f"  {name}: {reason}", err=True)
+        say(f"  {name}: {reason}", err=True)
     if len(failures) > FAILURES_SHOWN:
-        typer.echo(f"  … and {len(failures) - FAILURES_SHOWN} more", err=True)
+        say(f"  … and {len(failures) - FAILURES_SHOWN} more", err=True)
     if not warn_only:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
-from synthprint.cli.tables import print_notes, print_table
+from synthprint.cli.tables import print_json, print_notes, print_table, say
 
 if TYPE_CHECKING:
     from synthprint.types import Embeddings
@@ -42,14 +42,14 @@ def validate(
     A file of scores is a CSV with a column `score`, or `1 enrolment test score` a line. docs/validation.md explains the
     figures.
     """
-    import json
-
     from synthprint import files
     from synthprint.errors import MetricError
     from synthprint.validation.verification import SCALES, Settings
 
     if scale not in SCALES:
         raise MetricError(f"scale {scale!r} is not one of: {', '.join(SCALES)}")
+    if out is not None:
+        files.check_place(out, folder=True)
     settings = Settings(scale, method, p_target, replicates, seed)
     embeddings = _embeddings(scores)
     if embeddings is not None:
@@ -59,10 +59,11 @@ def validate(
     if out is not None:
         from synthprint.figures.validation_page import validation_report
 
-        files.write_json(out / "validation.json", made.to_dict())
-        validation_report(made, out)
+        with files.together(out) as place:
+            files.write_json(place / "validation.json", made.to_dict())
+            validation_report(made, place)
     if as_json:
-        typer.echo(json.dumps(made.to_dict(), indent=2, ensure_ascii=False))
+        print_json(made.to_dict(), ascii_only=False)
     else:
         _show(made)
 
@@ -122,7 +123,7 @@ def _of_scores(
         before = len(pairs.scores)
         pairs = pairs.with_manifest(tuple(opened if split is None else opened.split(split)))
         if left := before - len(pairs.scores):
-            typer.echo(f"warning: {left:,} of {before:,} pairs are not of the manifest and are left out", err=True)
+            say(f"warning: {left:,} of {before:,} pairs are not of the manifest and are left out", err=True)
     return validate_pairs(pairs, settings, f"Validation of {path.name}")
 
 
@@ -130,7 +131,7 @@ def _show(made: Validation) -> None:
     from synthprint.figures.validation_page import NAMES, in_words, shown
 
     for sentence in (made.title, *in_words(made)):
-        typer.echo(sentence)
+        say(sentence)
     sets = [made.verification.figures, {} if made.identification is None else made.identification.figures]
     for figures in filter(None, sets):
         rows = [(NAMES[name][0], shown(name, found)) for name, found in figures.items() if found.value is not None]

@@ -6,8 +6,8 @@ on where it was. What an engine cannot say is reported and left out.
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from synthprint import audio, files
+from synthprint import audio, files, temporaries
 from synthprint.corpus import catalogue, human, texts
 from synthprint.corpus.plan import Clip, plan
 from synthprint.errors import EngineError, ManifestError, SynthprintError
@@ -83,8 +83,11 @@ def build(
     planned = plan(list(voices), said, seed, clips, copies, limit)
     if not planned:
         raise ManifestError("no installed engine speaks a language that there are sentences in; see 'corpus engines'")
-    for leftover in folder.glob("fake/*/*/.*.tmp.flac"):  # of a build that was killed
-        leftover.unlink()
+    for place in folder.glob("fake/*/*"):  # where a build that was killed may have left something
+        temporaries.sweep(place)
+    for leftover in folder.glob("fake/*/*/.*.tmp.flac"):  # of a version before
+        if not temporaries.OWN.fullmatch(leftover.name):
+            leftover.unlink()
     failures: list[tuple[Clip, str]] = []
     with progress("speaking", len(planned)) as shown:
         for copied in (False, True):  # a vocoder needs its original
@@ -165,8 +168,9 @@ def _write(path: Path, recording: Recording) -> None:
     import soundfile
 
     samples = np.clip(np.round(recording.samples * 32768.0), -32768, 32767).astype(np.int16)
-    with files.atomic(path) as temporary:
-        soundfile.write(temporary, samples, recording.sample_rate, subtype="PCM_16")
+    flac = io.BytesIO()
+    soundfile.write(flac, samples, recording.sample_rate, format="FLAC", subtype="PCM_16")
+    files.write_bytes(path, flac.getbuffer())
 
 
 def _utterances(
@@ -226,11 +230,9 @@ def _utterance(clip: Clip, duration_s: float, sample_rate: int) -> Utterance:
 
 
 def _write_failures(path: Path, failures: Iterable[tuple[Clip, str]]) -> None:
-    with files.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "source", "language", "text_id", "reason"])
-        for clip, reason in failures:
-            writer.writerow([clip.path, clip.system.name, clip.sentence.language, clip.sentence.text_id, reason])
+    header = ["path", "source", "language", "text_id", "reason"]
+    rows = [[c.path, c.system.name, c.sentence.language, c.sentence.text_id, reason] for c, reason in failures]
+    files.write_text(path, files.csv_text([header, *rows], end="\r\n"), errors="backslashreplace")
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -154,7 +154,6 @@ class _Grid:
             expected = {"recipe": self.conditions.recipe(cell).to_dict(), "data": self.data_digest}
             result = _finished(folder, expected) or self._measure(cell, folder, expected)
         except (SynthprintError, OSError) as error:
-            folder.mkdir(parents=True, exist_ok=True)
             files.write_json(folder / FAILED, {"cell": cell.name, "reason": str(error)})
             return Outcome(cell, None, str(error))
         (folder / FAILED).unlink(missing_ok=True)
@@ -216,7 +215,7 @@ class _Grid:
         environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self.threads))}
         log = folder / LOG
         with open(log, "ab") as output:
-            output.write(f"$ synthprint {' '.join(command)}\n".encode())
+            output.write(f"$ synthprint {' '.join(command)}\n".encode(errors="backslashreplace"))
             output.flush()
             with self._lock:
                 if self._stopped:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from synthprint.experiments.grid import SPLITS, Outcome
 from synthprint.experiments.rows import Row
 from synthprint.files import csv_text
+from synthprint.wording import in_html
 
 # The figures of an evaluation that make a table, by their name in result.json; the paper published the first.
 FIGURES = {"pooled": "all pairs", "source_balanced": "source-balanced"}
@@ -184,12 +184,12 @@ def _tex(text: str) -> str:
 def to_html(made: Sequence[Table], said: Sequence[str]) -> str:
     """One page that needs no other file."""
     parts = [PAGE_HEAD, *(_html(table) for table in made), "<ul>"]
-    parts += [f"<li>{html.escape(sentence)}</li>" for sentence in said]
+    parts += [f"<li>{in_html(sentence)}</li>" for sentence in said]
     return "\n".join([*parts, "</ul>", "</main>", "</html>", ""])
 
 
 def _html(table: Table) -> str:
-    escape: Callable[[str], str] = html.escape
+    escape: Callable[[str], str] = in_html
     groups = "".join(f'<th colspan="{len(table.dims)}">{escape(split)}</th>' for split in table.splits)
     sizes = "".join(f"<th>{dim}</th>" for _, dim in table.columns)
     lines = [
@@ -204,7 +204,7 @@ def _html(table: Table) -> str:
 
 
 def _html_entry(entry: Entry) -> str:
-    text = html.escape(entry.text)
+    text = in_html(entry.text)
     ours = f"<strong>{text}</strong>" if entry.best else text
     published = "" if entry.published is None else f" <small>({entry.published:.2f})</small>"
     return f'<td class="number">{ours}{published}</td>'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from synthprint import files
 from synthprint.errors import MissingDependency
+from synthprint.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ def save(figure: Figure, path: Path) -> None:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
+        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
     metadata = {"Software": None} if path.suffix == ".png" else {"Date": None, "Creator": None}
     rules = {"svg.hashsalt": "synthprint", "text.parse_math": False}
     with rc_context(rules), files.atomic(path) as temporary, warnings.catch_warnings():
@@ -46,7 +48,8 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def short(name: str, most: int = 40) -> str:
-    """`name`, its middle left out where it is longer than `most` characters: both ends of a source's name tell."""
+    """`name` as it may be shown, its middle left out where it is longer than `most` characters: both ends tell."""
+    name = printable(name)
     if len(name) <= most:
         return name
     tail = (most - 1) * 2 // 3

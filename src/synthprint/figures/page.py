@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from typing import Any
@@ -11,6 +10,7 @@ from synthprint.figures.legend import Marked, legend
 from synthprint.figures.pages import digest, part
 from synthprint.figures.palette import MARKS
 from synthprint.mapping import EmbeddingMap
+from synthprint.wording import in_html
 
 
 def map_page(made: EmbeddingMap, title: str, marked: Marked | None = None) -> str:
@@ -26,7 +26,7 @@ def map_page(made: EmbeddingMap, title: str, marked: Marked | None = None) -> st
     """
     style, script = part("map.css"), part("map.js")
     parts = {
-        "title": html.escape(title),
+        "title": in_html(title),
         "style": style,
         "style digest": digest(style),
         "script": script,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from synthprint.validation.bootstrap import Figure
 from synthprint.validation.identification import FALSE_ALARMS, Identification
 from synthprint.validation.result import Validation
 from synthprint.validation.verification import Verification
+from synthprint.wording import in_html
 
 CURVE_POINTS = 2000
 PERCENT = {"eer", "fpr95_same_positive", "fpr95_different_positive", "accuracy", "macro_f1", "fpr95_known_positive",
@@ -70,13 +70,13 @@ def validation_report(made: Validation, folder: str | os.PathLike[str]) -> None:
     pictures = _pictures(made, folder)
     style = part("validation.css")
     parts = {
-        "title": html.escape(made.title),
+        "title": in_html(made.title),
         "style": style,
         "style digest": digest(style),
         "body": "\n".join(_body(made, pictures)),
     }
     page = re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], part("validation.html"))
-    write_text(folder / "validation.html", page, errors="xmlcharrefreplace")
+    write_text(folder / "validation.html", page, errors="backslashreplace")
 
 
 def shown(name: str, figure: Figure) -> str:
@@ -121,17 +121,17 @@ def _thinned(curve: Det) -> Det:
 
 def _body(made: Validation, pictures: Mapping[str, Path]) -> list[str]:
     found = made.verification
-    lines = [f"<p>{html.escape(sentence)}</p>" for sentence in in_words(made)]
+    lines = [f"<p>{in_html(sentence)}</p>" for sentence in in_words(made)]
     lines += ["<h2>Do two clips share a source?</h2>", _table(found.figures)]
     lines += [_picture(name, pictures[name]) for name in ("det", "tippett", "ece", "pav") if name in pictures]
     if made.identification is not None:
         known = made.identification
-        lines += ["<h2>Which enrolled source, or none?</h2>", f"<p>{html.escape(_trials_of(known))}</p>"]
+        lines += ["<h2>Which enrolled source, or none?</h2>", f"<p>{in_html(_trials_of(known))}</p>"]
         lines += [_table(known.figures), _picture("oscr", pictures["oscr"])]
     for what, parts in made.slices.items():
-        lines += [f"<h2>By {html.escape(what)}</h2>", "<p>Pairs with both clips in the slice.</p>", _sliced(parts)]
+        lines += [f"<h2>By {in_html(what)}</h2>", "<p>Pairs with both clips in the slice.</p>", _sliced(parts)]
     lines += ["<h2>How this was made</h2>", "<ul>"]
-    lines += [f"<li>{html.escape(note)}</li>" for note in (*made.notes, *_method(made))]
+    lines += [f"<li>{in_html(note)}</li>" for note in (*made.notes, *_method(made))]
     return [*lines, "</ul>"]
 
 
@@ -208,7 +208,7 @@ def _sliced(parts: Mapping[str, Verification]) -> str:
 def _rows(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=number' if i in numbers else ''}>{html.escape(cell)}</{tag}>" for i, cell in enumerate(row)
+            f"<{tag}{' class=number' if i in numbers else ''}>{in_html(cell)}</{tag}>" for i, cell in enumerate(row)
         )
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
@@ -217,6 +217,6 @@ def _rows(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
 
 def _picture(name: str, path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
-    caption = html.escape(CAPTIONS[name])
+    caption = in_html(CAPTIONS[name])
     source = f"data:image/svg+xml;base64,{data}"
     return f'<figure><img alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'

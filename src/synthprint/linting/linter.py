@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -99,7 +100,7 @@ def _sample(rows: Sequence[Utterance], clips_per_source: int) -> list[bool]:
         by_source[u.source].append(index)
     chosen = set()
     for indices in by_source.values():
-        ordered = sorted(indices, key=lambda i: hashlib.sha256(rows[i].path.encode()).digest())
+        ordered = sorted(indices, key=lambda i: hashlib.sha256(os.fsencode(rows[i].path)).digest())
         chosen.update(ordered[:clips_per_source])
     return [index in chosen for index in range(len(rows))]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 
-from synthprint.tracing.gallery_files import printable
+from synthprint.wording import in_html
 
 
 def told(text: str) -> str:
     """A stranger's text as HTML: escaped, and with a mark in place of what would change how other text is shown."""
-    return html.escape(printable(text))
+    return in_html(text)
 
 
 def listed(rows: Iterable[tuple[str, str]]) -> str:

@@ -125,7 +125,8 @@ class Maker:
         self, utterance: Utterance, name: str, kind: Degradation, level: Level | None
     ) -> tuple[Wave, tuple[bool, Conditions] | None]:
         # The same draw at every level of a degradation, so that its curve does not jump.
-        rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), zlib.crc32(utterance.id.encode())])
+        seeds = [zlib.crc32(text.encode("utf-8", "surrogateescape")) for text in (name, utterance.id)]
+        rng = np.random.default_rng([self.seed, *seeds])
         try:
             wave = audio.load(self.clips.audio_path(utterance))
             degraded = wave if level is None else kind.apply(wave, level, rng)

@@ -10,14 +10,14 @@ import difflib
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthprint import files
+from synthprint import files, temporaries
 from synthprint.errors import GalleryError
 from synthprint.tracing.gallery_files import (
     INDEX,
@@ -81,29 +81,33 @@ class Gallery:
         """Start an empty gallery for the embeddings of one extractor, named by its digest.
 
         Raises:
-            GalleryError: the folder is not empty, or cannot be written.
+            GalleryError: the folder is not empty.
+            OutputError: it cannot be written.
         """
         folder = Path(folder)
-        with _locked(folder):
-            check_free(folder)
-            Index(extractor).write(folder)
+        with files.turn(folder), starting(folder) as place:
+            Index(extractor).write(place)
         return cls.load(folder)
 
     def copy(self, folder: str | Path) -> Gallery:
         """Start a gallery as a copy of this one.
 
         Raises:
-            GalleryError: the folder is not empty, or cannot be written.
+            GalleryError: the folder is not empty.
+            OutputError: it cannot be written.
         """
         folder = Path(folder)
-        with _locked(folder):
-            check_free(folder)
-            (folder / SEGMENTS).mkdir(exist_ok=True)
-            for segment in self.index.segments:
-                for path in segment_paths(self.folder, segment):
-                    shutil.copyfile(path, folder / SEGMENTS / path.name)
-            self.index.write(folder)
+        with files.turn(folder), starting(folder) as place:
+            self.copy_files(place)
         return Gallery.load(folder)
+
+    def copy_files(self, place: Path) -> None:
+        """Write what this gallery consists of into the folder `place`."""
+        (place / SEGMENTS).mkdir()
+        for segment in self.index.segments:
+            for path in segment_paths(self.folder, segment):
+                shutil.copyfile(path, place / SEGMENTS / path.name)
+        self.index.write(place)
 
     def reload(self) -> None:
         """Take up what was changed on disk since; only segments that are new are read."""
@@ -324,7 +328,7 @@ class Gallery:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with _locked(self.folder):
+        with files.locked(self.folder):
             self.reload()
             yield
 
@@ -339,25 +343,40 @@ def _joined(parts: list[np.ndarray], empty: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        with files.locked(folder):
-            yield
-    except OSError as error:
-        raise GalleryError(f"{error.filename or folder}: cannot be written ({error.strerror})") from error
+def starting(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder`; it becomes that, whole, when the block ends without an error.
+
+    The caller has the turn at `folder` (see `files.turn`).
+
+    Raises:
+        GalleryError: something is in `folder`.
+        OutputError: it cannot be written.
+    """
+    check_free(folder)
+    with files.writing(folder):
+        (folder / ".lock").unlink(missing_ok=True)  # a writer that was killed may have left these
+        for leftover in (folder / SEGMENTS, folder):
+            with suppress(OSError):  # then its place is taken file by file
+                leftover.rmdir()
+    with files.together(folder) as place:
+        yield place
 
 
 def check_free(folder: Path) -> None:
-    """Make sure that a gallery can start in `folder`.
+    """Make sure that a gallery can start in `folder`, where a writer that was killed may have left something.
 
     Raises:
-        GalleryError: something is there.
+        GalleryError: something else is there.
     """
     if (folder / INDEX).exists():
         raise GalleryError(f"{folder}: there is a gallery already")
     if folder.exists() and not folder.is_dir():
         raise GalleryError(f"{folder}: is a file, not a gallery; name a new folder")
+    for place in (folder, folder / SEGMENTS):
+        temporaries.sweep(place)
     others = {path.name for path in folder.iterdir()} - {SEGMENTS, ".lock"} if folder.exists() else set()
+    if (folder / SEGMENTS).is_dir():
+        others |= {f"{SEGMENTS}/{path.name}" for path in (folder / SEGMENTS).iterdir()}
     if others:
         raise GalleryError(f"{folder}: is no gallery, and not empty ({min(others)}, …); name a new folder")
 

@@ -36,11 +36,6 @@ _RULE: Any = table_of(Rule, known=_TRIALS, unknown=_TRIALS)
 REMEDY = "restore the gallery from a copy, or enrol its sources again"
 
 
-def printable(text: str) -> str:
-    """`text` with a mark in place of what a terminal would act on or cannot show."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
 def _check_text(value: object, what: str) -> None:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise GalleryError(f"{value!r} will not do as {what}: it must be printable text")

@@ -135,8 +135,6 @@ def segment_paths(gallery: Path, segment: Segment) -> list[Path]:
 
 def write_segment(gallery: Path, number: int, embeddings: Embeddings, clips: Clips) -> Segment:
     """Write a segment; it counts once the index names it."""
-    from safetensors.numpy import save_file
-
     (path,) = segment_paths(gallery, Segment(number, len(clips), ""))
     tensors = {
         "vectors": embeddings.vectors,
@@ -146,8 +144,7 @@ def write_segment(gallery: Path, number: int, embeddings: Embeddings, clips: Cli
         "sha256": np.ascontiguousarray(clips.sha256),
         "durations_s": clips.durations_s,
     }
-    with files.atomic(path) as temporary:
-        save_file(tensors, temporary, {"format": EMBEDDINGS_FORMAT, "extractor": embeddings.extractor})
+    files.write_tensors(path, tensors, {"format": EMBEDDINGS_FORMAT, "extractor": embeddings.extractor})
     return Segment(number, len(clips), files.sha256(path))
 
 

@@ -14,10 +14,11 @@ from synthprint.shelves import Backend
 from synthprint.tracing.calibrations import SourceCalibrations, fit_by_clips
 from synthprint.tracing.enrolment import backend_of
 from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.gallery_files import BackendSetting, printable
+from synthprint.tracing.gallery_files import BackendSetting
 from synthprint.tracing.identification import Development, Identified, component_trials, evidence_trials, trials
 from synthprint.tracing.openset import EQUAL_ERROR, OperatingPoint, Rule, rule
 from synthprint.types import Embeddings, Manifest
+from synthprint.wording import printable
 
 COMPONENTS = ("family", "vocoder")  # of a source, that an answer may name where it cannot name the source
 MOST_WRONG = 0.2  # of the components that are named; with fewer, hardly any is

@@ -104,9 +104,8 @@ class Embeddings:
 
         Raises:
             EmbeddingsError: an id holds a line break.
+            OutputError: it cannot be written.
         """
-        from safetensors.numpy import save_file
-
         broken = [key for key in self.ids if "\n" in key]
         if broken:
             raise EmbeddingsError(f"id {broken[0]!r} holds a line break and cannot be saved")
@@ -116,8 +115,7 @@ class Embeddings:
             tensors["window_vectors"] = np.ascontiguousarray(self.windows.vectors, np.float32)
             tensors["window_owners"] = np.ascontiguousarray(self.windows.owners, np.int64)
             tensors["window_starts_s"] = np.ascontiguousarray(self.windows.starts_s, np.float64)
-        with files.atomic(Path(path)) as temporary:
-            save_file(tensors, temporary, {"format": EMBEDDINGS_FORMAT, "extractor": self.extractor})
+        files.write_tensors(Path(path), tensors, {"format": EMBEDDINGS_FORMAT, "extractor": self.extractor})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Embeddings:
