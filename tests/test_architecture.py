@@ -8,7 +8,6 @@ import sys
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -140,5 +139,17 @@ def test_help_brings_no_heavy_library() -> None:
 
 
 def test_all_lists_what_is_public() -> None:
-    public = {name for name, value in vars(synthprint).items() if name[0] != "_" and not isinstance(value, ModuleType)}
-    assert sorted(synthprint.__all__) == sorted(public)
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    named = [alias.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(synthprint.__all__) == sorted(filter(None, named)) == sorted(synthprint._HOMES)
+    for name in synthprint.__all__:
+        assert getattr(synthprint, name).__name__ == name
+    assert set(synthprint.__all__) <= set(dir(synthprint))
+    with pytest.raises(AttributeError, match="has no attribute 'Nobody'"):
+        synthprint.Nobody  # noqa: B018
+
+
+def test_importing_brings_nothing_heavy() -> None:
+    code = "import sys, synthprint; print(*{name.partition('.')[0] for name in sys.modules})"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not set(out.split()) & {"numpy", "torch", "onnxruntime", "soundfile", "typer"}

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from synthprint.errors import OutputError
+from synthprint.sound.quiet import own_stderr
 from synthprint.wording import printable
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class _Stream(io.FileIO):
     """A standard stream; after the first failure it swallows what is still to be flushed."""
 
     def __init__(self, descriptor: int, called: str, closed: bool) -> None:
-        super().__init__(descriptor, "w", closefd=False)
+        self.is_error = descriptor == STDERR
+        super().__init__(own_stderr() if self.is_error else descriptor, "w", closefd=False)
         self.called, self.closed_before, self.failed = called, closed, False
 
     def write(self, data: ReadableBuffer) -> int:
@@ -67,7 +69,7 @@ class _Stream(io.FileIO):
             return size if self.failed else self._written(data)
         except OSError as error:
             self.failed = True
-            if self.fileno() == STDERR:
+            if self.is_error:
                 return size
             raise OutputError(self.called, OutputError.of(self.called, error).reason, "send it elsewhere") from error
 

@@ -19,14 +19,15 @@ _STATE = {"separate": False, "depth": 0, "true": -1}
 
 def separate_stderr() -> None:
     """Move `sys.stderr` to a descriptor of its own; to be called once, by a process that is ours alone."""
-    try:
-        sys.stderr.flush()
-        descriptor = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # closed: there is nothing to keep apart
-        return
     encoding, errors = sys.stderr.encoding, sys.stderr.errors
-    sys.stderr = open(descriptor, "w", buffering=1, encoding=encoding, errors=errors)  # noqa: SIM115 - as long as we are
+    sys.stderr = open(own_stderr(), "w", buffering=1, encoding=encoding, errors=errors)  # noqa: SIM115 - as long as we are
+
+
+def own_stderr() -> int:
+    """Another descriptor of what descriptor 2 leads to, for our messages: from now on the two are apart."""
+    descriptor = os.dup(2)
     _STATE["separate"] = True
+    return descriptor
 
 
 @contextmanager
