@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from synthprint import audio
-from synthprint.sound.containers import flac, mpeg
+from synthprint.sound.containers import flac, mpeg, parts
 from synthprint.sound.containers.layout import layout
 from synthprint.sound.containers.parts import FileBytes, Part, PartFile
 
@@ -281,6 +281,24 @@ def test_the_walk_ends_whatever_the_bytes_are(name: str, seed: int, tmp_path: Pa
         assert 0 <= part.start < part.end <= len(data)
     assert [part.start for part in found.parts] == sorted(part.start for part in found.parts)
     os.close(descriptor)
+
+
+INTRICATE = {
+    "a.mp3": lambda data: data + b"\xff" * 200_000,
+    "a.ogg": lambda data: data + (b"OggS" + bytes(10) + b"x" * 12 + bytes(1)) * 20_000,
+    "a.wav": lambda data: data + b"junk\0\0\0\0" * 50_000,
+    "a.flac": lambda data: data + b"fLaC" * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", INTRICATE)
+def test_a_file_that_is_made_to_keep_its_readers_busy(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MAX_READS", 10_000)
+    wave, remarks = decode(tmp_path / name, INTRICATE[name](written(tmp_path, name)))
+    assert len(wave) >= 1.8 * RATE
+    assert remarks[0].startswith("has more structure than any audio")
 
 
 @pytest.fixture

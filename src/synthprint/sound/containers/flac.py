@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 
 from synthprint.sound.containers.parts import FileBytes, Layout, Part, disagreement, joined
@@ -10,6 +11,7 @@ from synthprint.sound.containers.parts import FileBytes, Layout, Part, disagreem
 MARK = b"fLaC"
 STREAM_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # the first block, always 34 bytes; or the only one
 TOTAL_AT, TOTAL_BITS = 18, 36  # bytes from the mark to the eight that end with the number of samples
+MOST_CANDIDATES = 10_000  # places that are looked at for the last frame; there is one in 32 kB by chance
 LONGEST_FRAME = 1 << 21  # bytes, about: 65,535 samples of 8 channels
 ID3V1_BYTES = 128
 SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
@@ -68,8 +70,8 @@ def _samples(data: FileBytes, start: int, end: int, block: int) -> int | None:
         block: samples of each frame but the last, where all are of one size; else 0.
     """
     tail = data.at(max(start, end - LONGEST_FRAME), end - max(start, end - LONGEST_FRAME))
-    place = len(tail)
-    while (place := max(tail.rfind(b"\xff\xf8", 0, place), tail.rfind(b"\xff\xf9", 0, place))) >= 0:
+    places = [found.start() for found in re.finditer(rb"\xff[\xf8\xf9]", tail)]
+    for place in places[: -1 - MOST_CANDIDATES : -1]:
         frame = _frame(tail, place)
         if frame is None or (not frame.variable and not block):
             continue

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from synthprint.sound.containers import chunks, flac, mpeg, ogg
-from synthprint.sound.containers.parts import FileBytes, Layout
+from synthprint.sound.containers.parts import FileBytes, IntricateFile, Layout
+
+INTRICATE = "has more structure than any audio: not all of it was looked at, and part of its audio may be left out"
 
 
 def layout(data: FileBytes) -> Layout:
     """The parts of a file, and what is odd about it; one part and nothing odd, where no walker knows it."""
+    try:
+        return _walked(data)
+    except IntricateFile:
+        return Layout((), (INTRICATE,))
+
+
+def _walked(data: FileBytes) -> Layout:
     head = data.at(0, 12)
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         return chunks.wav(data)

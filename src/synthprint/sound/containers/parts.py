@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CHUNK_BYTES = 1 << 16
+MAX_READS = 8_000_000  # three for each frame of four hours of MP3 are 2 million
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,28 @@ class Layout:
     remarks: tuple[str, ...] = ()
 
 
+class IntricateFile(Exception):
+    """A file has more structure than any audio: it was made to keep its readers busy."""
+
+
 class FileBytes:
-    """Random reads of an open file, fast where they are close to each other."""
+    """Random reads of an open file, fast where they are close to each other, and limited in number."""
 
     def __init__(self, descriptor: int, size: int) -> None:
         self.size = size
+        self._reads = 0
         self._descriptor = descriptor
         self._chunk, self._chunk_start = b"", 0
 
     def at(self, start: int, count: int) -> bytes:
-        """`count` bytes from `start` on; fewer where the file ends, none before its beginning."""
+        """`count` bytes from `start` on; fewer where the file ends, none before its beginning.
+
+        Raises:
+            IntricateFile: there were too many reads.
+        """
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise IntricateFile
         if start < 0:
             return b""
         first = start - self._chunk_start
