@@ -2,11 +2,12 @@
 # make test    the tests
 # make check   lint, types, tests: what CI runs
 # make bench   how fast it is, as ratios: a table, and benchmarks/results/*.json (docs/performance.md)
+# make fuzz    hostile files at every door, for SECONDS (60): fuzz/README.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint check bench bench-tiny docs clean
+.PHONY: setup demo test lint check bench bench-tiny fuzz docs clean
 
 setup: $(VENV)/.installed
 
@@ -34,8 +35,13 @@ bench: setup
 bench-tiny: setup
 	$(BIN)/python -m benchmarks --tiny --out bench-work/tiny
 
+SECONDS ?= 60
+
+fuzz: setup
+	$(BIN)/python -m fuzz --seconds $(SECONDS)
+
 docs: setup
 	$(BIN)/python docs/generate_cli.py
 
 clean:
-	rm -rf $(VENV) demo-out bench-work build dist
+	rm -rf $(VENV) demo-out bench-work fuzz-out build dist

@@ -94,7 +94,7 @@ def lighter(thin_resnet: Extractor, fast: Extractor, clips: int, runs: int) -> l
     """The recipe `fast` against the paper's network, on the same windows of 2 s, decoded already."""
     manifest = corpus(clips)
     waves = [audio.load(manifest.audio_path(utterance)) for utterance in manifest]
-    windows = [view for wave in waves for view in cover(wave, fast.window_samples, "clip").windows]
+    windows = [view for wave in waves for view in cover(wave, fast.window_samples, "clip")]
     found = paired(lambda: thin_resnet.embed_windows(windows), lambda: fast.embed_windows(windows), runs)
     rate = len(windows) / found.b_s
     return [Figure("fast: windows of 2 s embedded", rate, "windows/s", found.ratio, "x Thin-ResNet", found.spread)]
@@ -118,7 +118,7 @@ def variants(
     """What else may be done with the same windows, each paired with what is done."""
     manifest = corpus(clips)
     waves = [audio.load(manifest.audio_path(utterance)) for utterance in manifest]
-    windows = [view for wave in waves for view in cover(wave, extractor.window_samples, "clip").windows]
+    windows = [view for wave in waves for view in cover(wave, extractor.window_samples, "clip")]
     plain = work / "plain.onnx"
     with patch("synthprint.onnx_stft.stft", aten_stft):
         write_graph(load_backbone(checkpoint).eval(), extractor.window_samples, plain)

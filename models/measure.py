@@ -54,8 +54,11 @@ def changed(extractor: Extractor, manifest: Manifest) -> Embeddings:
 
     def waves() -> Iterator[tuple[str, np.ndarray | AudioError]]:
         decoded = audio.decoded([manifest.audio_path(u) for u in manifest])
-        for place, (u, wave) in enumerate(zip(manifest, decoded, strict=True)):
-            yield u.id, wave if isinstance(wave, AudioError) else CHANGED(wave, np.random.default_rng([7, place]))
+        for place, (u, sound) in enumerate(zip(manifest, decoded, strict=True)):
+            if isinstance(sound, AudioError):
+                yield u.id, sound
+            else:
+                yield u.id, CHANGED(np.asarray(sound.wave[:]), np.random.default_rng([7, place]))
 
     embeddings, _ = embed(extractor, waves())
     assert embeddings is not None

@@ -55,11 +55,11 @@ def rounded(found: dict[str, Any]) -> dict[str, Any]:
 def false_alarms(manifest: Manifest, limits: Limits) -> dict[str, Any]:
     """By corpus: the share of clips, as they are, that are beyond each limit, and beyond any ("outside")."""
     counts: dict[str, Counter[str]] = {}
-    waves = audio.decoded([manifest.audio_path(u) for u in manifest])
-    for utterance, wave in zip(manifest, waves, strict=True):
-        if isinstance(wave, AudioError):
+    sounds = audio.decoded([manifest.audio_path(u) for u in manifest])
+    for utterance, sound in zip(manifest, sounds, strict=True):
+        if isinstance(sound, AudioError):
             continue
-        names = beyond(conditions(wave), limits)
+        names = beyond(conditions(sound.wave), limits)
         counts.setdefault(utterance.id.split("/")[0], Counter()).update(["clips", *names, *["outside"][: len(names)]])
     return {
         corpus: {name: count if name == "clips" else count / found["clips"] for name, count in sorted(found.items())}

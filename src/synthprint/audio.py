@@ -17,7 +17,8 @@ from synthprint.background import in_order
 from synthprint.errors import AudioError
 from synthprint.sound import decoding
 from synthprint.sound.channels import AUTO
-from synthprint.sound.decoding import MAX_DURATION_S, MIN_DURATION_S, RATES, LongSound, Sound, checked, decode, mixed
+from synthprint.sound.decoding import MAX_DURATION_S, MIN_DURATION_S, LongSound, Sound, checked, decode, mixed
+from synthprint.sound.tracks import RATES, opened
 from synthprint.sound.waves import (
     SAMPLE_RATE,
     SILENCE,
@@ -57,7 +58,7 @@ def info(path: str | Path) -> AudioInfo:
         AudioError: it is missing, empty, or not audio.
     """
     path = Path(path)
-    with decoding.opened(path) as source:
+    with opened(path) as source:
         first = source.tracks[0]
         counted = [track.frames for track in source.tracks]
         if source.native and None not in counted:
@@ -90,7 +91,7 @@ def load(path: str | Path, start_s: float = 0.0, duration_s: float | None = None
     first = round(start_s * SAMPLE_RATE)
     count = None if duration_s is None else round(duration_s * SAMPLE_RATE)
     if first or count is not None:
-        with decoding.opened(path) as source:
+        with opened(path) as source:
             track = source.tracks[0]
             if len(source.tracks) == 1 and track.frames is not None:
                 return np.asarray(checked(decoding.section(path, track, first, count, channel), path)[:])

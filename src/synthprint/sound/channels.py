@@ -72,6 +72,10 @@ class Meter:
 
     def add(self, block: np.ndarray) -> None:
         """Take a block into account."""
+        with np.errstate(invalid="ignore", over="ignore"):  # samples that are no numbers are refused later
+            self._add(block)
+
+    def _add(self, block: np.ndarray) -> None:
         self._n += len(block)
         if block.shape[1] == 1:
             self._sums += block.sum(dtype=np.float64)

@@ -16,7 +16,7 @@ from synthprint.extraction import embed_manifest
 from synthprint.extractors import Extractor
 from synthprint.shelves import Backend
 from synthprint.sound.channels import AUTO
-from synthprint.sound.decoding import CHANGED, VANISHED
+from synthprint.sound.tracks import CHANGED, VANISHED
 from synthprint.tracing.examining import UnusableClip, clips_in, examined
 from synthprint.tracing.gallery import Enrolled, Gallery, check_free
 from synthprint.tracing.gallery_files import INDEX, Clip, Source, printable

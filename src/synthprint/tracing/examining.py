@@ -17,7 +17,7 @@ from synthprint.extractors import Extractor
 from synthprint.progress import track
 from synthprint.protocols.folder import AUDIO_ENDINGS, audio_files
 from synthprint.sound.channels import AUTO
-from synthprint.sound.decoding import VANISHED, Stamp, check_unchanged
+from synthprint.sound.tracks import VANISHED, Stamp, check_unchanged
 from synthprint.sound.waves import AnyWave
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon

@@ -5,6 +5,7 @@ Sizes of 0, 2³² - 1 and those around 2³¹ that sox and espeak write stand for
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,8 +132,9 @@ def _bytes_per_second(data: FileBytes, chunks: list[_Chunk], form: _Form) -> flo
     if not body:
         return 0.0
     channels, _, bits, exponent, mantissa = struct.unpack(">HIHHQ", body)
-    rate = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)
-    return channels * ((bits + 7) // 8) * rate if rate < 1e7 else 0.0
+    if not 16383 <= exponent <= 16383 + 31:  # of a rate from 1 Hz to 2^32
+        return 0.0
+    return channels * ((bits + 7) // 8) * math.ldexp(mantissa, exponent - 16383 - 63)
 
 
 def _frames_patch(data: FileBytes, chunks: list[_Chunk], there: int) -> dict[int, bytes]:

@@ -52,7 +52,9 @@ class FileBytes:
         self._chunk, self._chunk_start = b"", 0
 
     def at(self, start: int, count: int) -> bytes:
-        """`count` bytes from `start` on; fewer where the file ends."""
+        """`count` bytes from `start` on; fewer where the file ends, none before its beginning."""
+        if start < 0:
+            return b""
         first = start - self._chunk_start
         if not 0 <= first <= first + count <= len(self._chunk):
             self._chunk_start, first = start, 0

@@ -1,0 +1,89 @@
+"""What was measured of a model, in its folder; and the record of a clustering."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from fuzz import belongings
+from fuzz.door import HERE, Door
+from fuzz.mutators.raw import raw
+from fuzz.mutators.text import JSON, structured
+
+DIGEST = "e" * 64
+MUTATORS = (structured(JSON), structured(JSON), structured(JSON), raw)
+
+
+def _calibrations(_: Path, case: Path) -> object:
+    from synthprint.tracing.calibrations import ComparisonCalibrations
+
+    loaded = ComparisonCalibrations.load(case.parent, DIGEST)
+    fitting = loaded.of(1, 2) if loaded else None
+    if fitting is None:
+        return None
+    return (
+        loaded,
+        [(fitting.evidence(score), fitting.statement(score)) for score in (-1.0, 0.5, 1.0)],
+        fitting.validation,
+    )
+
+
+def _limits(_: Path, case: Path) -> object:
+    from synthprint.conditions import Limits
+
+    loaded = Limits.load(case.parent, DIGEST)
+    return loaded and (loaded, json.dumps(loaded.to_dict(), allow_nan=False))
+
+
+def _clusters(_: Path, case: Path) -> object:
+    from synthprint.clustering.tuning import Tuning
+
+    loaded = Tuning.load(case.parent, DIGEST)
+    return loaded and (loaded, loaded.sentence())
+
+
+def _splices(_: Path, case: Path) -> object:
+    """The file is looked for beside the shipped model; its name is made to lead here."""
+    from synthprint.tracing import timeline
+
+    timeline.MEASURED = str(case)
+    return timeline.Tuning.shipped()
+
+
+def _groups_room(room: Path) -> Path:
+    for name in ("1.wav", "2.wav"):
+        (room / name).write_bytes(name.encode())
+    return room
+
+
+def _groups_seeds(room: Path) -> list[bytes]:
+    names = ("1.wav", "2.wav")
+    clips = [{"path": name, "sha256": hashlib.sha256(name.encode()).hexdigest()} for name in names]
+    groups = [{"number": 1, "clips": list(names), "verdict": "a"}, {"number": 2, "clips": [], "verdict": ""}]
+    places = {name: f"{HERE.decode()}/{name}" for name in names}
+    record = {"format": "synthprint-groups-1", "extractor": DIGEST, "paths": places, "clips": clips, "groups": groups}
+    return [json.dumps(record).encode()]
+
+
+def _groups(_: Path, case: Path) -> object:
+    from synthprint.clustering.record import clips_of
+
+    return list(map(str, clips_of(case, 1, DIGEST)))
+
+
+def _door(name: str, enter: Callable[[Path, Path], object]) -> Door:
+    def seeds(_: Path) -> list[bytes]:
+        return [belongings.measured(f"{name}.json", DIGEST)]
+
+    return Door(f"measured.{name}", f"{name}.json", enter, seeds, MUTATORS)
+
+
+DOORS = (
+    _door("calibrations", _calibrations),
+    _door("limits", _limits),
+    _door("clusters", _clusters),
+    _door("splices", _splices),
+    Door("groups", "groups.json", _groups, _groups_seeds, MUTATORS, _groups_room, names_folder=True, opens_others=True),
+)

@@ -1,0 +1,246 @@
+"""A file is opened: which tracks of audio it holds, and how each is read to its true end.
+
+libsndfile reads what it can (wav, flac, ogg, opus, mp3, aiff, …) in this process, a few megabytes at a time; everything
+else (m4a, aac, mp4, webm, amr, …) goes to ffmpeg (see `foreign`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthprint.errors import AudioError
+from synthprint.sound import foreign, quiet
+from synthprint.sound.containers.layout import layout
+from synthprint.sound.containers.parts import FileBytes, Layout, Part, PartFile, disagreement, duration
+
+RATES = (1_000, 1_000_000)  # Hz; a header that claims another sample rate is damaged
+UNKNOWN_FRAMES = 1 << 48  # a length from here on stands for "not known"
+SALVAGED_FRAMES = 1 << 10  # that are read at a time where a decoder has failed
+LACKING_FRAMES = 1 << 13  # by which what decodes may fall short of a header without a word
+CHANGED = "was changed while it was examined; examine it again"
+VANISHED = "was there, and vanished while it was examined"
+Stamp = tuple[int, int, int, int]  # device, number, bytes, and time of the last change in ns of an open file
+
+
+@dataclass
+class Track:
+    """One stream of audio in a file.
+
+    Attributes:
+        rate, channels: in Hz, as its header says.
+        blocks: reads it from its start, in blocks [n, channels].
+        frames: that its header counts; None where that is not known.
+        format, subtype: container and coding, by libsndfile's names.
+        opening: opens it with libsndfile, where that reads it.
+        remarks: what is odd about it, complete once its blocks have ended.
+    """
+
+    rate: int
+    channels: int
+    blocks: Callable[[], Iterator[np.ndarray]]
+    frames: int | None = None
+    format: str = ""
+    subtype: str = ""
+    opening: Callable[[], Any] | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def duration_s(self) -> float | None:
+        """By its header; None where that gives none."""
+        return None if self.frames is None else self.frames / self.rate
+
+
+@dataclass
+class Source:
+    """A file that is open: its tracks in order, what is odd about it, and whether libsndfile reads it."""
+
+    path: Path
+    tracks: list[Track]
+    remarks: list[str]
+    stamp: Stamp
+    native: bool
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """The tracks of a file.
+
+    Raises:
+        AudioError: it is missing, empty, not a regular file or not audio; at the end of the block: it was changed, or
+            taken away, while it was read.
+    """
+    path = Path(path)
+    descriptor, stamp = _open(path)
+    try:
+        laid_out = _laid_out(path, descriptor, stamp)
+        remarks = list(laid_out.remarks)
+        if native := _native_tracks(path, descriptor, laid_out.parts, remarks):
+            yield Source(path, native, remarks, stamp, native=True)
+        else:
+            with foreign.opened(path) as track:
+                _check_rate(track.rate, path)
+                again = _again(path, track)
+                first = Track(track.rate, track.channels, again, remarks=track.remarks)
+                yield Source(path, [first], remarks, stamp, native=False)
+        check_unchanged(path, stamp)
+    finally:
+        os.close(descriptor)
+
+
+def _laid_out(path: Path, descriptor: int, stamp: Stamp) -> Layout:
+    try:
+        return layout(FileBytes(descriptor, stamp[2]))
+    except OSError as error:  # of the disk
+        raise AudioError(path, f"cannot be read: {error}") from error
+
+
+def _again(path: Path, track: foreign.ForeignTrack) -> Callable[[], Iterator[np.ndarray]]:
+    """Reads a foreign track: the first time what is open already, then anew."""
+    first = [track.blocks]
+
+    def frames() -> Iterator[np.ndarray]:
+        if first:
+            yield from first.pop()
+            return
+        with foreign.opened(path) as anew:
+            yield from anew.blocks
+
+    return frames
+
+
+def _open(path: Path) -> tuple[int, Stamp]:
+    """The descriptor and the stamp of a regular file that is not empty."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for its writer
+    except FileNotFoundError:
+        reason = "is a link to a file that is not there" if path.is_symlink() else "no such file"
+        raise AudioError(path, reason) from None
+    except (OSError, ValueError) as error:
+        raise AudioError(path, f"cannot be read: {error}") from error
+    found = os.fstat(descriptor)
+    reason = ""
+    if stat.S_ISDIR(found.st_mode):
+        reason = "is a folder, not an audio file"
+    elif not stat.S_ISREG(found.st_mode):
+        reason = "is not a regular file"
+    elif not found.st_size:
+        reason = "is empty (0 bytes)"
+    if reason:
+        os.close(descriptor)
+        raise AudioError(path, reason)
+    return descriptor, _stamp(found)
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(path: Path, stamp: Stamp) -> None:
+    """Make sure that a file is still the one that was read.
+
+    Raises:
+        AudioError: it is not.
+    """
+    try:
+        now = _stamp(path.stat())
+    except (OSError, ValueError):
+        raise AudioError(path, VANISHED) from None
+    if now != stamp:
+        raise AudioError(path, CHANGED)
+
+
+def _native_tracks(path: Path, descriptor: int, parts: tuple[Part, ...], remarks: list[str]) -> list[Track]:
+    """The parts as libsndfile reads them, the file as it is where there are none; no track, where it does not read it.
+
+    Args:
+        remarks: are added to.
+
+    Raises:
+        AudioError: a header is impossible.
+    """
+    tracks: list[Track] = []
+    for part in parts or (None,):
+        opening = _opening(path, descriptor, part)
+        file = opening()
+        if file is None:
+            if not tracks or part is None:
+                return []
+            remarks.append(f"has {part.end - part.start:,} bytes that do not decode: they were left out")
+            continue
+        with file:
+            _check_rate(file.samplerate, path)
+            frames = file.frames if 0 <= file.frames < UNKNOWN_FRAMES else None
+            track = Track(file.samplerate, file.channels, lambda: iter(()), frames, file.format, file.subtype, opening)
+        track.blocks = _reading(opening, track)
+        tracks.append(track)
+    return tracks
+
+
+def _opening(path: Path, descriptor: int, part: Part | None) -> Callable[[], Any]:
+    """Opens a part of a file, or the file as it is, with libsndfile; None where that does not read it."""
+
+    def opening() -> Any:
+        import soundfile
+
+        try:
+            with quiet.decoding():
+                return soundfile.SoundFile(os.fsencode(path) if part is None else PartFile(descriptor, part))
+        except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw, which may hold anything
+            return None
+
+    return opening
+
+
+def _reading(opening: Callable[[], Any], track: Track) -> Callable[[], Iterator[np.ndarray]]:
+    def frames() -> Iterator[np.ndarray]:
+        import soundfile
+
+        track.remarks.clear()
+        size = max(1, foreign.BLOCK_VALUES // track.channels)
+        count = 0
+        with opening() as file:
+            while True:
+                try:
+                    with quiet.decoding():
+                        block = file.read(size, dtype="float32", always_2d=True)
+                except soundfile.LibsndfileError:
+                    for block in _salvaged(opening, count):
+                        count += len(block)
+                        yield block
+                    track.remarks.append(f"cannot be decoded after {duration(count / track.rate)}: it is damaged")
+                    return
+                if not len(block):
+                    break
+                count += len(block)
+                yield block
+        if track.frames is not None and count < track.frames - LACKING_FRAMES:
+            track.remarks.append(disagreement(track.frames / track.rate, count / track.rate))
+
+    return frames
+
+
+def _salvaged(opening: Callable[[], Any], start: int) -> Iterator[np.ndarray]:
+    """The blocks from frame `start` on, as far as they decode."""
+    import soundfile
+
+    with suppress(soundfile.LibsndfileError), opening() as file:
+        file.seek(start)
+        while True:
+            with quiet.decoding():
+                block = file.read(SALVAGED_FRAMES, dtype="float32", always_2d=True)
+            if not len(block):
+                return
+            yield block
+
+
+def _check_rate(rate: int, path: Path) -> None:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise AudioError(path, f"claims a sample rate of {rate} Hz; its header is damaged: export it again")
