@@ -50,7 +50,9 @@ def clips_of(path: Path, number: int, extractor: str) -> list[Path]:
         raise EmbeddingsError(f"{path}: has no group {number}; there are 1 to {len(groups)}")
     for file, expected in chosen:
         if not _is_still(file, expected):
-            raise EmbeddingsError(f"{file}: is not the file that was grouped any more; group the clips again")
+            raise EmbeddingsError(
+                f"{path}: {short(str(file))} is not the file that was grouped any more; group the clips again"
+            )
     return [file for file, _ in chosen]
 
 
