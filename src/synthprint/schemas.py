@@ -28,6 +28,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
+Extractor = Annotated[str, Meta(max_length=200, pattern=r"\A[\x20-\x7e]*\Z")]  # its digest, or whatever names it
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _BOUNDED = {float: Number, int: Count, str: Text, float | None: Number | None, str | None: Text | None}
 # What msgspec calls a type -> the word for it.

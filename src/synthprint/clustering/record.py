@@ -10,7 +10,7 @@ import msgspec
 from synthprint import doors, files
 from synthprint.clustering.exhibits import Clustering
 from synthprint.errors import EmbeddingsError
-from synthprint.schemas import Count, Refused, Sha256, Text, short
+from synthprint.schemas import Count, Extractor, Refused, Sha256, Text, short
 
 FORMAT = "synthprint-groups-1"
 MAX_BYTES = 64 << 20
@@ -79,7 +79,7 @@ class _Groups(msgspec.Struct):
     """What a record holds that a group is promoted by."""
 
     format: Text
-    extractor: Text
+    extractor: Extractor
     paths: dict[str, str]
     clips: list[_Exhibit]
     groups: list[_Group]

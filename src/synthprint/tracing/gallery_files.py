@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from synthprint import doors, files
 from synthprint.errors import GalleryError
-from synthprint.schemas import Count, Name, Refused, Sha256, Text, checked, made, short, table_of, within
+from synthprint.schemas import Count, Extractor, Name, Refused, Sha256, Text, checked, made, short, table_of, within
 from synthprint.tracing.calibrations import SOURCES, SourceCalibrations, source_calibrations_of
 from synthprint.tracing.identification import TrialCount
 from synthprint.tracing.openset import Rule
@@ -215,7 +215,7 @@ class _IndexTable(msgspec.Struct, forbid_unknown_fields=True):
     """gallery.json."""
 
     format: Text
-    extractor: Text
+    extractor: Extractor
     backend: Name
     backends: dict[str, _SettingTable]
     sources: dict[str, _SourceTable]
