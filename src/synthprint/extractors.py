@@ -114,6 +114,7 @@ def load_backbone(checkpoint: Checkpoint) -> nn.Module:
 
     choice = checkpoint.recipe.backbone
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
         from torch import nn
     except ImportError:
@@ -123,7 +124,7 @@ def load_backbone(checkpoint: Checkpoint) -> nn.Module:
     try:
         backbone = shelves.build("backbones", choice.name, choice.own, nn.Module, dim=choice.dim)
         backbone.load_state_dict(load_file(checkpoint.weights))
-    except (RecipeError, ShelfError, RuntimeError, MemoryError, OSError, ValueError) as error:
+    except (RecipeError, ShelfError, SafetensorError, RuntimeError, MemoryError, OSError, ValueError) as error:
         why = " ".join(str(error).split())
         raise CheckpointError(f"{checkpoint.folder}: its weights do not fit {choice.name!r}: {why}") from error
     assert isinstance(backbone, nn.Module)

@@ -110,8 +110,10 @@ def _session(data: bytes, most_bytes: int, folded_bytes: int) -> Any:
         OrtMemType,
         SessionOptions,
         create_and_register_allocator,
+        set_default_logger_severity,
     )
 
+    set_default_logger_severity(4)  # of what is no session's: an arena's
     options = SessionOptions()
     options.intra_op_num_threads = 1  # windows are spread over the threads instead
     options.log_severity_level = 4  # errors are raised; none is also written to stderr

@@ -196,7 +196,8 @@ class Recipe:
                 values[name] = {key: table[key] for key in ours if key in table} | {"own": own}
         try:
             checked_values = checked(values, _TABLES[cls], words=WORDS)
-            refuse_odd(values)
+            for name in ("backbone", "loss"):
+                refuse_odd(values.get(name, {}).get("own"), (name,))
         except Refused as error:
             raise RecipeError(f"{where}: {_told(error)}") from error
         return _made(cls, checked_values, where)

@@ -111,5 +111,5 @@ def csv_rows(
 
 def listed(names: Collection[str], most: int = 20) -> str:
     """Names in a message, one after the other; of many, the first."""
-    shown = [name if len(name) <= 80 else short(name) for name in islice(map(str, names), most)]
+    shown = [name if len(name) <= 80 and name.isprintable() else short(name) for name in islice(map(str, names), most)]
     return ", ".join([*shown, *(["…"] if len(names) > most else [])]) or "none"

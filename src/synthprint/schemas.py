@@ -7,6 +7,7 @@ within bounds, so that nobody downstream meets a number beyond reason or a text 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
+Extractor = Annotated[str, Meta(max_length=200, pattern=r"\A[\x20-\x7e]*\Z")]  # its digest, or whatever names it
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _BOUNDED = {float: Number, int: Count, str: Text, float | None: Number | None, str | None: Text | None}
 # What msgspec calls a type -> the word for it.
@@ -161,7 +163,7 @@ def checked(value: Any, schema: type[Wanted], way: tuple[Step, ...] = (), words:
 
 
 def refuse_odd(value: Any, way: tuple[Step, ...] = ()) -> None:
-    """Make sure that there is no `Odd` number in what JSON or TOML gave.
+    """Make sure that all numbers in what JSON or TOML gave are finite, and of 64 bits.
 
     Raises:
         Refused: there is one.
@@ -169,7 +171,7 @@ def refuse_odd(value: Any, way: tuple[Step, ...] = ()) -> None:
     todo: list[tuple[Any, tuple[Step, ...]]] = [(value, way)]
     while todo:
         here, steps = todo.pop()
-        if isinstance(here, Odd):
+        if isinstance(here, Odd) or (isinstance(here, float) and not math.isfinite(here)):
             raise Refused(f"must be a finite number, not {here}", steps)
         todo += [(inner, (*steps, key)) for key, inner in _entries(here)]
 

@@ -10,7 +10,7 @@ import msgspec
 from synthprint import doors, files
 from synthprint.clustering.exhibits import Clustering
 from synthprint.errors import EmbeddingsError
-from synthprint.schemas import Count, Refused, Sha256, Text, short
+from synthprint.schemas import Count, Extractor, Refused, Sha256, Text, short
 
 FORMAT = "synthprint-groups-1"
 MAX_BYTES = 64 << 20
@@ -50,7 +50,9 @@ def clips_of(path: Path, number: int, extractor: str) -> list[Path]:
         raise EmbeddingsError(f"{path}: has no group {number}; there are 1 to {len(groups)}")
     for file, expected in chosen:
         if not _is_still(file, expected):
-            raise EmbeddingsError(f"{file}: is not the file that was grouped any more; group the clips again")
+            raise EmbeddingsError(
+                f"{path}: {short(str(file))} is not the file that was grouped any more; group the clips again"
+            )
     return [file for file, _ in chosen]
 
 
@@ -77,7 +79,7 @@ class _Groups(msgspec.Struct):
     """What a record holds that a group is promoted by."""
 
     format: Text
-    extractor: Text
+    extractor: Extractor
     paths: dict[str, str]
     clips: list[_Exhibit]
     groups: list[_Group]

@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[Row]:
     try:
         for line, cells in csv_rows(path, check=_check_header):
             audio = cells["path"].removeprefix("./")
-            if audio.count("/") != 3:
+            if audio.count("/") != 3 or not cells["model_name"]:
                 form = "./fake/<language>/<model>/<stem>.wav,<model name>"
                 raise Refused(f"line {line} is not {form!r}: {short(','.join(cells.values()))}")
             yield audio, cells["model_name"]

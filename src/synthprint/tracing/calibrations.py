@@ -24,7 +24,7 @@ from synthprint.calibration.fitting import fit
 from synthprint.calibration.trials import clip_against_source, clip_pairs, set_against_set
 from synthprint.checkpoint import measured_for
 from synthprint.errors import CalibrationError, CheckpointError
-from synthprint.schemas import Count, Refused, Text, checked, short, within
+from synthprint.schemas import Count, Extractor, Refused, Text, checked, short, within
 from synthprint.shelves import Backend
 from synthprint.types import Embeddings
 
@@ -180,7 +180,7 @@ class ComparisonCalibrations:
 
 class _Comparisons(msgspec.Struct, forbid_unknown_fields=True):
     format: Text
-    extractor: Text
+    extractor: Extractor
     calibrations: list[_COMPARISON]
 
 

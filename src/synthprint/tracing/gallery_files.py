@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from synthprint import doors, files
 from synthprint.errors import GalleryError
-from synthprint.schemas import Count, Name, Refused, Sha256, Text, checked, made, short, table_of, within
+from synthprint.schemas import Count, Extractor, Name, Refused, Sha256, Text, checked, made, short, table_of, within
 from synthprint.tracing.calibrations import SOURCES, SourceCalibrations, source_calibrations_of
 from synthprint.tracing.identification import TrialCount
 from synthprint.tracing.openset import Rule
@@ -32,6 +32,7 @@ MAX_INDEX_BYTES = 256 << 20
 DEFAULT_BACKEND = "centroid"
 SHA256 = re.compile(r"([0-9a-f]{64})?")
 _TRIALS: Any = table_of(TrialCount, data=Annotated[str, Meta(max_length=1 << 16)])
+_COMPONENT: Any = Annotated[str, Meta(pattern=r"\A(?:family|vocoder)\Z")]
 _RULE: Any = table_of(Rule, known=_TRIALS, unknown=_TRIALS)
 REMEDY = "restore the gallery from a copy, or enrol its sources again"
 
@@ -195,7 +196,7 @@ class _SettingTable(msgspec.Struct, forbid_unknown_fields=True):
     options: dict[str, Any]
     rule: _RULE | None
     calibrations: SOURCES | None = None
-    components: dict[str, _RULE] | None = None
+    components: dict[_COMPONENT, _RULE] | None = None
 
 
 class _SourceTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -209,7 +210,7 @@ class _IndexTable(msgspec.Struct, forbid_unknown_fields=True):
     """gallery.json."""
 
     format: Text
-    extractor: Text
+    extractor: Extractor
     backend: Name
     backends: dict[str, _SettingTable]
     sources: dict[str, _SourceTable]

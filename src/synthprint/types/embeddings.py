@@ -134,6 +134,9 @@ class Embeddings:
             text = tensors["ids_utf8"].tobytes().decode("utf-8", "surrogateescape")
             ids = tuple(text.split("\n")) if len(tensors["vectors"]) else ()
             windows = Windows(*(tensors[name] for name in WINDOWS)) if WINDOWS[0] in tensors else None
+            for name in WINDOWS:
+                if not np.isfinite(tensors.get(name, 0)).all():
+                    raise EmbeddingsError(f"tensor {name!r} has values that are not finite")
             return cls(ids, tensors["vectors"], extractor, windows)
         except (OSError, Refused) as error:
             why = error.strerror if isinstance(error, OSError) else error

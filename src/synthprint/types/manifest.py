@@ -52,13 +52,15 @@ class Utterance:
     def __post_init__(self) -> None:
         for name in ("id", "path", "source"):
             if not getattr(self, name):
-                raise ManifestError(f"utterance {self.id or self.path!r} has no {name}")
+                raise ManifestError(f"utterance {short(self.id or self.path)} has no {name}")
         if "\n" in self.id or "\r" in self.id:
             raise ManifestError(
-                f"utterance {self.id!r}: an id cannot hold a line break; rename the file, or give an id"
+                f"utterance {short(self.id)}: an id cannot hold a line break; rename the file, or give an id"
             )
         if self.split is not None and self.split not in SPLITS:
-            raise ManifestError(f"utterance {self.id!r}: split {self.split!r} is not one of {', '.join(SPLITS)}")
+            raise ManifestError(
+                f"utterance {short(self.id)}: split {short(self.split)} is not one of {', '.join(SPLITS)}"
+            )
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], where: str) -> Utterance:
@@ -263,4 +265,4 @@ def _boolean(text: str, where: str) -> bool:
     try:
         return values[text.lower()]
     except KeyError:
-        raise ManifestError(f"{where} {text!r} is neither true nor false") from None
+        raise ManifestError(f"{where} {short(text)} is neither true nor false") from None
