@@ -23,6 +23,7 @@ from synthprint.metrics import pooled
 MAX_KNOTS = 4096
 LARGEST = 1e9  # of any number in a map that is read from a file
 GRID = 2048  # cells of the kernel density estimate
+SAME = 1e-12  # a spread of scores up to this, relative to the largest of them, is that of sums in floating point
 STEPS = 100  # of Newton's method, which needs about ten
 
 LN10 = float(np.log(10))
@@ -107,7 +108,7 @@ def logistic(target: np.ndarray, nontarget: np.ndarray, target_w: np.ndarray, no
     )
     centre = float(weights @ scores)
     spread = float(np.sqrt(weights @ (scores - centre) ** 2))
-    if not spread > 0:
+    if not spread > SAME * max(abs(float(scores.min())), abs(float(scores.max()))):  # but for rounding they are all one
         return Line(0.0, 0.0)
     slope, intercept = _newton((scores - centre) / spread, labels, weights)
     if slope <= 0:
