@@ -22,7 +22,7 @@ from typing import Any
 from measure import Keep, changed, equal_errors, evidence, known_evidence, rates, shortcuts_baseline, trials
 from prepare import HELD_OUT, position
 
-from synthprint import files, shelves
+from synthprint import doors, files, shelves
 from synthprint.calibration.fitting import fit
 from synthprint.checkpoint import Checkpoint
 from synthprint.extraction import embed_manifest
@@ -66,7 +66,7 @@ def build_gallery(folder: Path, manifest: Manifest, embeddings: Embeddings) -> G
     shutil.rmtree(folder, ignore_errors=True)
     gallery = Gallery.create(folder, embeddings.extractor)
     chosen = [u for u in manifest if u.id in enrolled_ids(manifest) & set(embeddings.ids)]
-    clips = [Clip(u.id, u.source, files.sha256(manifest.audio_path(u)), u.duration_s) for u in chosen]
+    clips = [Clip(u.id, u.source, doors.sha256(manifest.audio_path(u)), u.duration_s) for u in chosen]
     sources = {u.source: source_of(u) for u in chosen}
     Enrolment(embeddings.select([u.id for u in chosen]), clips, sources, {}).into(gallery, force=True)
     for source, others in ALIASES.items():

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from synthprint import Tracer, files
+from synthprint import Tracer, doors
 from synthprint.cli import app
 from synthprint.clustering.exhibits import cluster
 from synthprint.reporting.case import Question, examine
@@ -95,8 +95,8 @@ def vanishing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / "joined.wav").unlink(missing_ok=True)
         return digest(path)
 
-    digest = files.sha256
-    monkeypatch.setattr(examining.files, "sha256", sha256)
+    digest = doors.sha256
+    monkeypatch.setattr(examining.doors, "sha256", sha256)
     return folder
 
 
@@ -122,7 +122,7 @@ def test_nor_does_it_end_another_answer(answer: str, tracer: Tracer, vanishing: 
 def test_a_file_that_is_changed_before_its_digest_is_taken(tracer: Tracer, folder: Path) -> None:
     (clip,) = examined(tracer.extractor, [folder / "plain.wav"])
     assert isinstance(clip, ExaminedClip)
-    assert clip.sha256() == files.sha256(folder / "plain.wav")
+    assert clip.sha256() == doors.sha256(folder / "plain.wav")
     shutil.copy(folder / "joined.wav", folder / "plain.wav")
     with pytest.raises(Exception, match="was changed while it was examined"):
         clip.sha256()

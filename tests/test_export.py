@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from conftest import SOURCES, TINY_RECIPE, tone
-from synthprint import export, files
+from synthprint import doors, export
 from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError
 from synthprint.extractors import load_backbone
@@ -33,8 +33,8 @@ def test_the_graph_gives_the_module_s_embeddings(tiny_checkpoint: Checkpoint) ->
 
 def test_the_description_says_what_was_written(tiny_checkpoint: Checkpoint) -> None:
     config = json.loads((tiny_checkpoint.folder / "config.json").read_text())
-    assert config["digest"] == files.sha256(tiny_checkpoint.weights)
-    assert config["graph_sha256"] == files.sha256(tiny_checkpoint.graph)
+    assert config["digest"] == doors.sha256(tiny_checkpoint.weights)
+    assert config["graph_sha256"] == doors.sha256(tiny_checkpoint.graph)
     assert 0 < config["parity"] < 1e-5
     assert len(config["sources"]) == SOURCES
     assert config["results"] == {"best_dev_eer": 0.25}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from synthprint import files
+from synthprint import doors, files
 from synthprint.errors import OutputError
 from synthprint.types import Trials
 
@@ -84,7 +84,7 @@ def test_json_holds_paths_in_any_encoding(tmp_path: Path) -> None:
 
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
-    assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert doors.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_a_lock_is_one_process_s_and_a_kill_frees_it(tmp_path: Path) -> None:

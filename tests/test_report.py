@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from conftest import run_cli, tone
-from synthprint import __version__, files
+from synthprint import __version__, doors
 from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Evidence
 from synthprint.checkpoint import Checkpoint
@@ -102,7 +102,7 @@ def test_it_says_what_the_tracer_says(case: Case, tracer: Tracer, clips: list[Pa
         trace = tracer.trace(clip.path)
         assert clip.trace.source == trace.source
         assert [c.source for c in clip.trace.candidates] == [c.source for c in trace.candidates]
-        for part in (clip.path, files.sha256(Path(clip.path)), plain(clip.trace, case.method), f"{trace.score:.3f}"):
+        for part in (clip.path, doors.sha256(Path(clip.path)), plain(clip.trace, case.method), f"{trace.score:.3f}"):
             assert part in text
         for statement in clip.trace.statements:
             assert statement[1:] in text
@@ -110,11 +110,11 @@ def test_it_says_what_the_tracer_says(case: Case, tracer: Tracer, clips: list[Pa
             assert candidate.lr is not None
             assert f"{candidate.lr.log10_lr:.2f}" in text
     assert "lasts 0.6 s" in text
-    assert case.failures[str(clips[2])].sha256 == files.sha256(clips[2])
-    assert files.sha256(clips[2]) in text
+    assert case.failures[str(clips[2])].sha256 == doors.sha256(clips[2])
+    assert doors.sha256(clips[2]) in text
     assert "bad.wav could not be examined: " in text
     gallery = tracer.gallery.folder / "gallery.json"
-    for part in (__version__, tracer.extractor.digest, files.sha256(gallery), "synthprint report x", "Which?"):
+    for part in (__version__, tracer.extractor.digest, doors.sha256(gallery), "synthprint report x", "Which?"):
         assert part in text
     rule = tracer.rule
     assert rule is not None

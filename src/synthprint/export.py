@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from synthprint import __version__, files
+from synthprint import __version__, doors, files
 from synthprint.audio import SAMPLE_RATE
 from synthprint.checkpoint import GRAPH, WEIGHTS, Checkpoint
 from synthprint.errors import CheckpointError, MissingDependency
@@ -57,7 +57,7 @@ def write_checkpoint(
             parity = measure_parity(backbone, temporary, recipe.crop.samples)
         if not parity <= PARITY_TOLERANCE:
             raise CheckpointError(f"{folder}: the ONNX graph differs from the torch module by {parity:.1e}; not usable")
-        digest, graph_sha256 = files.sha256(place / WEIGHTS), files.sha256(place / GRAPH)
+        digest, graph_sha256 = doors.sha256(place / WEIGHTS), doors.sha256(place / GRAPH)
         checkpoint = Checkpoint(place, recipe, sources, digest, graph_sha256, parity, results or {}, __version__)
         checkpoint.write_config()
     return replace(checkpoint, folder=folder)

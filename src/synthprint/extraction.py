@@ -284,7 +284,7 @@ def _contents(manifest: Manifest, utterances: Sequence[Utterance], pack: Pack | 
 
 def _hash_or_none(path: Path) -> bytes | None:
     try:
-        return bytes.fromhex(files.sha256(path))
+        return bytes.fromhex(doors.sha256(path))
     except (OSError, ValueError):
         return None
 

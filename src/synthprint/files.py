@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import hashlib
 import importlib
 import io
 import json
@@ -20,7 +19,6 @@ from typing import Any
 from synthprint import temporaries
 from synthprint.errors import OutputError
 
-CHUNK_BYTES = 1 << 20
 _UMASK_LOCK = threading.Lock()
 
 
@@ -274,12 +272,3 @@ def stamp(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return stat.st_size, stat.st_mtime_ns
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

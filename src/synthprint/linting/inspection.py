@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from synthprint import audio, files
+from synthprint import audio, doors
 from synthprint.audio import AudioInfo
 from synthprint.background import in_order
 from synthprint.errors import AudioError
@@ -100,7 +100,7 @@ def _inspect(path: Path, decode: bool) -> Inspection:
     if path.is_file() and path.stat().st_size == 0:
         return Inspection("empty-file", "0 bytes")
     info = audio.info(path)
-    digest = files.sha256(path)
+    digest = doors.sha256(path)
     if info.duration_s < audio.MIN_DURATION_S:
         return Inspection("too-short", f"holds {info.duration_s:.3f} s of audio", digest, info)
     if info.duration_s > audio.MAX_DURATION_S:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import __version__, audio, files
+from synthprint import __version__, audio, doors
 from synthprint.audio import AudioInfo
 from synthprint.calibration.calibration import Calibration
 from synthprint.conditions import Limits
@@ -167,7 +167,7 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
 def _digest(path: Path) -> str:
     """Of a file that could not be examined; "" where it cannot be read either."""
     try:
-        return files.sha256(path) if path.is_file() else ""
+        return doors.sha256(path) if path.is_file() else ""
     except OSError:
         return ""
 
@@ -195,7 +195,7 @@ def _method(tracer: Tracer, command: str) -> Method:
     return Method(
         version=__version__,
         extractor=tracer.extractor.digest,
-        gallery=files.sha256(gallery.folder / INDEX),
+        gallery=doors.sha256(gallery.folder / INDEX),
         sources=len(gallery.names),
         clips=len(gallery.clips),
         backend=tracer.backend,

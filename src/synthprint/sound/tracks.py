@@ -6,16 +6,17 @@ else (m4a, aac, mp4, webm, amr, …) goes to ffmpeg (see `foreign`).
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from synthprint import doors
 from synthprint.errors import AudioError
 from synthprint.sound import foreign, quiet
 from synthprint.sound.containers.layout import layout
@@ -78,11 +79,11 @@ def opened(path: Path) -> Iterator[Source]:
             taken away, while it was read.
     """
     path = Path(path)
-    descriptor, stamp = _open(path)
-    try:
-        laid_out = _laid_out(path, descriptor, stamp)
+    file, stamp = _open(path)
+    with file:
+        laid_out = _laid_out(path, file.fileno(), stamp)
         remarks = list(laid_out.remarks)
-        if native := _native_tracks(path, descriptor, laid_out.parts, remarks):
+        if native := _native_tracks(path, file.fileno(), laid_out.parts, remarks):
             yield Source(path, native, remarks, stamp, native=True)
         else:
             with foreign.opened(path) as track:
@@ -91,8 +92,6 @@ def opened(path: Path) -> Iterator[Source]:
                 first = Track(track.rate, track.channels, again, remarks=track.remarks)
                 yield Source(path, [first], remarks, stamp, native=False)
         check_unchanged(path, stamp)
-    finally:
-        os.close(descriptor)
 
 
 def _laid_out(path: Path, descriptor: int, stamp: Stamp) -> Layout:
@@ -116,27 +115,20 @@ def _again(path: Path, track: foreign.ForeignTrack) -> Callable[[], Iterator[np.
     return frames
 
 
-def _open(path: Path) -> tuple[int, Stamp]:
-    """The descriptor and the stamp of a regular file that is not empty."""
+def _open(path: Path) -> tuple[BinaryIO, Stamp]:
+    """A regular file that is not empty, and its stamp."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for its writer
-    except FileNotFoundError:
-        reason = "is a link to a file that is not there" if path.is_symlink() else "no such file"
-        raise AudioError(path, reason) from None
-    except (OSError, ValueError) as error:
-        raise AudioError(path, f"cannot be read: {error}") from error
-    found = os.fstat(descriptor)
-    reason = ""
-    if stat.S_ISDIR(found.st_mode):
-        reason = "is a folder, not an audio file"
-    elif not stat.S_ISREG(found.st_mode):
-        reason = "is not a regular file"
-    elif not found.st_size:
-        reason = "is empty (0 bytes)"
-    if reason:
-        os.close(descriptor)
-        raise AudioError(path, reason)
-    return descriptor, _stamp(found)
+        file = doors.open_regular(path)
+    except FileNotFoundError as error:
+        plain = error.strerror == os.strerror(errno.ENOENT)
+        raise AudioError(path, "no such file" if plain else f"cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be read: {error.strerror}") from error
+    stamp = _stamp(os.fstat(file.fileno()))
+    if not stamp[2]:
+        file.close()
+        raise AudioError(path, "is empty (0 bytes)")
+    return file, stamp
 
 
 def _stamp(found: os.stat_result) -> Stamp:

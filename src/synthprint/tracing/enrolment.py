@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthprint import files, shelves, temporaries
+from synthprint import doors, files, shelves, temporaries
 from synthprint.errors import AudioError, EmbeddingsError, GalleryError, RecipeError
 from synthprint.extraction import embed_manifest
 from synthprint.extractors import Extractor
@@ -100,7 +100,7 @@ def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
     for key in embeddings.ids:
         u = utterances[key]
         try:
-            digest = files.sha256(manifest.audio_path(u))
+            digest = doors.sha256(manifest.audio_path(u))
         except OSError:
             failures[key] = VANISHED
             continue

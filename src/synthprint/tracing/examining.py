@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthprint import files
+from synthprint import doors
 from synthprint.audio import Sound, decoded
 from synthprint.conditions import Conditions, conditions
 from synthprint.errors import AudioError
@@ -84,7 +84,7 @@ def digest_of(path: Path, stamp: Stamp) -> str:
         AudioError: it was changed or taken away since.
     """
     try:
-        digest = files.sha256(path)
+        digest = doors.sha256(path)
     except OSError:
         raise AudioError(path, VANISHED) from None
     check_unchanged(path, stamp)

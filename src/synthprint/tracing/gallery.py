@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import files, temporaries
+from synthprint import doors, files, temporaries
 from synthprint.errors import GalleryError
 from synthprint.tracing.gallery_files import (
     INDEX,
@@ -173,7 +173,7 @@ class Gallery:
 
     def enrolled_among(self, paths: Mapping[str, Path]) -> set[str]:
         """Of files by id, those that are enrolled, by their content; what is no file is not."""
-        digests = {key: files.sha256(path) for key, path in paths.items() if path.is_file()}
+        digests = {key: doors.sha256(path) for key, path in paths.items() if path.is_file()}
         enrolled = {self.clips[i].sha256 for i in self.clips.of_files(set(digests.values()))}
         return {key for key, digest in digests.items() if digest in enrolled}
 

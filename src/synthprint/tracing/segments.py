@@ -145,7 +145,7 @@ def write_segment(gallery: Path, number: int, embeddings: Embeddings, clips: Cli
         "durations_s": clips.durations_s,
     }
     files.write_tensors(path, tensors, {"format": EMBEDDINGS_FORMAT, "extractor": embeddings.extractor})
-    return Segment(number, len(clips), files.sha256(path))
+    return Segment(number, len(clips), doors.sha256(path))
 
 
 def read_segment(gallery: Path, segment: Segment, extractor: str) -> tuple[np.ndarray, Clips]:
