@@ -55,7 +55,7 @@ class Conditions:
         clipped_share: of the samples, those in runs that stay at the highest or lowest value.
         snr_db: speech to stationary noise, within SNR_RANGE_DB. A clip without pauses, and one in a reverberant room,
             seems noisier than it is.
-        silence_share: of the 10 ms frames, those 40 dB or more below the loudest.
+        silence_share: of the 10 ms frames, those 40 dB or more below the loudest, each about its own mean.
         hole_share: of the spectrogram's cells, those that a codec seems to have emptied.
         music: its level hardly varies and its partials are steady, as in music and hardly ever in speech.
     """
@@ -176,7 +176,7 @@ def conditions(wave: AnyWave) -> Conditions:
     for start, end in bounds:
         block = wave[start:end]
         clipped += _clipped(block, low, high)
-        levels.append(frame_powers(block, round(FRAME_S * SAMPLE_RATE)))
+        levels.append(_frame_variances(block, round(FRAME_S * SAMPLE_RATE)))
     return Conditions(
         duration_s=len(wave) / SAMPLE_RATE,
         bandwidth_hz=bandwidth_hz,
@@ -238,6 +238,13 @@ def _clipped(block: np.ndarray, low: float, high: float) -> int:
             lengths = edges[:, 1] - edges[:, 0]
             clipped += int(lengths[lengths >= CLIPPED_RUN].sum())
     return clipped
+
+
+def _frame_variances(block: np.ndarray, frame: int) -> np.ndarray:
+    """Power of each `frame` samples of a wave [T] about their mean, so that an offset is no sound."""
+    starts = np.arange(0, len(block), frame)
+    means = np.add.reduceat(block, starts, dtype=np.float64) / np.diff(np.append(starts, len(block)))
+    return np.maximum(frame_powers(block, frame) - means**2, 0.0)
 
 
 def _silence_share(powers: np.ndarray) -> float:

@@ -17,7 +17,11 @@ from synthprint.errors import SynthprintError
 
 AUTO, MEAN, SIDE = "auto", "mean", "side"
 LEAST_SHARE = 0.2499  # power of the average, of the strongest channel's: half its amplitude
-OFFSET = (0.005, 1.0)  # a mean of the samples between these is an offset; that of speech is far below
+OFFSET = (0.005, 1.0)  # what a quiet wave is apart from 0, between these, is an offset
+FRAME_S = 0.05  # in which a wave is quiet or not
+QUIET_SHARE = 0.1  # of the frames, the quietest
+CONSTANT = 1e-14  # variance up to which a frame is: digital silence, which an editor may have put there
+MOVING_SHARE = 0.01  # of frames that are not, from which on those that are do not count
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,21 @@ class ChannelError(SynthprintError):
 
 
 class Meter:
-    """Sums over blocks [n, channels]: what each channel carries, and what their average does."""
+    """Measures blocks [n, channels]: what each channel carries, what their average does, and what they are offset by.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: how many there are.
+        rate: in Hz.
+    """
+
+    def __init__(self, channels: int, rate: int) -> None:
+        self._frame = max(1, round(FRAME_S * rate))
         self._n = 0
         self._sums = np.zeros(channels)
         self._squares = np.zeros(channels + 2)  # of each channel, of the average and of the side
+        self._levels: list[
+            np.ndarray
+        ] = []  # of frames, the mean and the variance of each channel: [2, frames, channels]
 
     def add(self, block: np.ndarray) -> None:
         """Take a block into account."""
@@ -77,34 +90,45 @@ class Meter:
 
     def _add(self, block: np.ndarray) -> None:
         self._n += len(block)
-        if block.shape[1] == 1:
-            self._sums += block.sum(dtype=np.float64)
-            return
         self._sums += block.sum(axis=0, dtype=np.float64)
-        mean, side = block.mean(axis=1), (block[:, 0] - block[:, 1]) / 2
-        self._squares[:-2] += np.einsum("nc,nc->c", block, block, dtype=np.float64)
-        self._squares[-2] += np.einsum("n,n->", mean, mean, dtype=np.float64)
-        self._squares[-1] += np.einsum("n,n->", side, side, dtype=np.float64)
+        frames = block[: len(block) // self._frame * self._frame].reshape(-1, self._frame, block.shape[1])
+        self._levels.append(np.stack([frames.mean(axis=1), frames.var(axis=1)]))
+        if block.shape[1] > 1:
+            mean, side = block.mean(axis=1), (block[:, 0] - block[:, 1]) / 2
+            self._squares[:-2] += np.einsum("nc,nc->c", block, block, dtype=np.float64)
+            self._squares[-2] += np.einsum("n,n->", mean, mean, dtype=np.float64)
+            self._squares[-1] += np.einsum("n,n->", side, side, dtype=np.float64)
 
     def choice(self, mix: Mix, wanted: str) -> tuple[Mix, str]:
         """What should have been made of the channels in place of `mix`, and a remark on it, where it is notable."""
-        if not self._n or not np.isfinite(self._sums).all():
+        if not self._n or not np.isfinite([*self._sums, *self._squares]).all():
             return mix, ""
-        means = self._sums / self._n
         channel, remark = mix.channel, ""
-        if wanted == AUTO and len(means) > 1:
-            channel, remark = self._channel(means)
+        if wanted == AUTO and len(self._sums) > 1:
+            channel, remark = self._channel()
+        offsets = self._offsets()
         if channel in (MEAN, SIDE):
-            offset = float(means.mean()) if channel == MEAN else float(means[0] - means[-1]) / 2
+            offset = float(offsets.mean()) if channel == MEAN else float(offsets[0] - offsets[1]) / 2
         else:
-            offset = float(means[int(channel) - 1])
+            offset = float(offsets[int(channel) - 1])
         return Mix(channel, offset if OFFSET[0] <= abs(offset) <= OFFSET[1] else 0.0), remark
 
-    def _channel(self, means: np.ndarray) -> tuple[str, str]:
-        offsets = np.concatenate([means, [means.mean(), (means[0] - means[1]) / 2]])
-        if not np.isfinite(self._squares).all():
-            return MEAN, ""
-        powers = self._squares / self._n - offsets**2
+    def _offsets(self) -> np.ndarray:
+        """Where each channel lies when it is quiet: the mean of its quietest frames, of those that are not constant.
+
+        Not the mean of all: the pulses of some synthesizers, and of some voices, have one, and their pauses lie at 0.
+        """
+        means, variances = np.concatenate(self._levels, axis=1)
+        if not len(means):
+            return self._sums / self._n
+        moving = variances > CONSTANT
+        moving |= moving.sum(axis=0) < MOVING_SHARE * len(means)
+        quiet = np.nanquantile(np.where(moving, variances, np.nan), QUIET_SHARE, axis=0)
+        return np.asarray(np.mean(means, axis=0, where=moving & (variances <= quiet), dtype=np.float64))
+
+    def _channel(self) -> tuple[str, str]:
+        means = self._sums / self._n
+        powers = self._squares / self._n - np.concatenate([means, [means.mean(), (means[0] - means[1]) / 2]]) ** 2
         strongest = int(powers[:-2].argmax())
         most, mean = float(powers[strongest]), float(powers[-2])
         if not most > 0 or mean >= LEAST_SHARE * most:

@@ -102,14 +102,17 @@ def section(path: Path, track: Track, first: int, count: int | None, channel: st
     with track.opening() as file, quiet.decoding():
         file.seek(begin)
         samples = file.read(end - begin, dtype="float32", always_2d=True)
-    mono, _ = mixed(samples, path, channel)
+    mono, _ = mixed(samples, rate, path, channel)
     wave = np.concatenate([np.zeros(0, np.float32), *resampled(iter([mono]), rate)])
     skip = first - begin * SAMPLE_RATE // rate
     return wave[skip : None if count is None else skip + count]
 
 
-def mixed(samples: np.ndarray, path: str | Path, channel: str = AUTO) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Samples [n, channels] -> one channel [n] without an offset, and what is odd about them; `path` names them.
+def mixed(samples: np.ndarray, rate: int, path: str | Path, channel: str = AUTO) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Samples [n, channels] at `rate` Hz -> one channel [n] without an offset, and what is odd about them.
+
+    Args:
+        path: names them in errors.
 
     Raises:
         AudioError: there is no such channel.
@@ -118,7 +121,7 @@ def mixed(samples: np.ndarray, path: str | Path, channel: str = AUTO) -> tuple[n
         mix = first_mix(channel, samples.shape[1])
     except ChannelError as error:
         raise AudioError(path, str(error)) from error
-    meter = Meter(samples.shape[1])
+    meter = Meter(samples.shape[1], rate)
     meter.add(samples)
     choice, remark = meter.choice(mix, channel)
     return choice(samples), (remark,) if remark else ()
@@ -130,7 +133,7 @@ def _rendered(path: Path, track: Track, channel: str, store: WaveStore, in_memor
         mix, start = first_mix(channel, track.channels), len(store)
     except ChannelError as error:
         raise AudioError(path, str(error)) from error
-    meter = Meter(track.channels)
+    meter = Meter(track.channels, track.rate)
     _gather(_mixed(track.blocks(), mix, meter), track.rate, path, store, in_memory)
     choice, remark = meter.choice(mix, channel)
     if choice != mix:

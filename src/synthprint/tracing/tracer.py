@@ -123,7 +123,9 @@ class Tracer:
         if wave.ndim not in (1, 2) or wave.dtype.kind != "f" or not audio.RATES[0] <= sample_rate <= audio.RATES[1]:
             found = f"{wave.dtype} {list(wave.shape)} at {sample_rate} Hz"
             raise AudioError(name, f"{found} will not do; wanted are floating point samples [T] or [T, channels]")
-        mono, remarks = audio.mixed((wave if wave.ndim == 2 else wave[:, None]).astype(np.float32), name, self.channel)
+        mono, remarks = audio.mixed(
+            (wave if wave.ndim == 2 else wave[:, None]).astype(np.float32), sample_rate, name, self.channel
+        )
         mono = np.asarray(audio.checked(audio.resample(mono, sample_rate), name)[:])
         vector = embed_wave(self.extractor, mono, name)[0]
         notes = tuple(f"the clip {remark}" for remark in remarks)
