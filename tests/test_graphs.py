@@ -136,6 +136,16 @@ def with_second(side: str) -> onnx.ModelProto:
     return made
 
 
+WORDS = numpy_helper.from_array(np.array(["x" * 50], object), "words")
+
+
+def truncated() -> onnx.ModelProto:
+    """A kind that is "text" in the 32 bits that are read of it."""
+    made = model(node("Cast", ["start"], ["more"], to=TensorProto.STRING))
+    made.graph.node[1].attribute[0].i += 1 << 32
+    return made
+
+
 REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "garbage": (lambda: b"garbage\n", "is no ONNX graph: byte 1 "),
     "nothing": (lambda: b"", "is no ONNX graph$"),
@@ -155,6 +165,21 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     ),
     "data elsewhere": (outside, "has data outside the graph's own file"),
     "constant elsewhere": (lambda: outside("constant"), "has data outside the graph's own file"),
+    "texts": (lambda: model(node("Size", ["words"], ["more"]), constants=[WORDS]), "has texts among its values"),
+    "texts in a constant": (lambda: model(node("Constant", [], ["more"], value=WORDS)), "has texts among its values"),
+    "a text as constant": (
+        lambda: model(node("Constant", [], ["more"], value_string="x")), "has texts among its values"),
+    "some texts as constant": (
+        lambda: model(node("Constant", [], ["more"], value_strings=["x", "y"])), "has texts among its values"),
+    "texts of the window": (
+        lambda: model(node("Cast", ["start"], ["t"], to=TensorProto.STRING), node("Size", ["t"], ["more"])),
+        "has texts among its values",
+    ),
+    "texts of 33 bits": (lambda: truncated(), "has texts among its values"),
+    "operator on texts": (lambda: model(node("StringConcat", ["a", "b"], ["more"])), "'StringConcat'; only tensors of"),
+    "list": (lambda: model(node("SplitToSequence", ["start"], ["more"])), "'SplitToSequence'; only tensors of"),
+    "list put together": (lambda: model(node("SequenceInsert", ["start"], ["more"])), "'SequenceInsert'; only tensors"),
+    "option": (lambda: model(node("Optional", ["start"], ["more"])), "'Optional'; only tensors of numbers"),
     "another input": (lambda: renamed("input"), "must have one input, 'waveform'; it has: 'audio'"),
     "another output": (lambda: renamed("output"), "must have one output, 'embedding'; it has: 'vector'"),
     "two inputs": (lambda: with_second("input"), "must have one input, 'waveform'; it has: 'waveform', 'more'"),
@@ -222,6 +247,24 @@ def test_fields_that_are_looked_at_are_counted(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(graphs, "MOST_FIELDS", 1000)
     with pytest.raises(Refused, match="has more than 1,000 fields"):
         outline(GRAPH)
+
+
+def test_operators_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert graphs.MOST_NODES == 20_000
+    monkeypatch.setattr(graphs, "MOST_NODES", 3)
+    assert outline(model().SerializeToString()).nodes == 2
+    with pytest.raises(Refused, match="has more than 3 operators"):
+        outline(model(node("Neg", ["start"], ["more"])).SerializeToString())
+
+
+def test_no_operator_runs_while_a_session_is_made() -> None:
+    """Products of constants, which would take a minute: the first window is what runs them, and has a limit of time."""
+    products = [node("MatMul", ["p0", f"p{i}"], [f"p{i + 1}"]) for i in range(200)]
+    made = model(node("ConstantOfShape", ["size"], ["p0"]), *products, node("Identity", ["p200"], ["more"]),
+                 constants=[integers("size", 1000, 1000)]).SerializeToString()  # fmt: skip
+    started = time.monotonic()
+    graph_session._session(made, 1 << 30, 256 << 20)
+    assert time.monotonic() - started < 2
 
 
 def test_mutated_graphs_are_refused_or_run() -> None:

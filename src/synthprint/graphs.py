@@ -2,7 +2,7 @@
 
 A graph is a program. What may run here is a flat list of operators of ONNX's own domain, from one input to one output:
 no graphs within (so no loop, no branch), no functions, no operators of others, no data outside the file, nothing
-random. So it does a known number of steps, and the same for the same clip. Its bytes are looked through here, field by
+random; and its values are tensors of numbers, as texts and lists take memory that no bound is on. So it does a known number of steps, and the same for the same clip. Its bytes are looked through here, field by
 field of the protobuf wire format, without building anything; the same bytes go to onnxruntime.
 
 docs/files-from-strangers.md says what this protects, and what it does not.
@@ -18,6 +18,14 @@ from synthprint.schemas import Refused, short
 INPUT, OUTPUT = "waveform", "embedding"
 DOMAINS = (b"", b"ai.onnx")
 RANDOM = (b"RandomNormal", b"RandomNormalLike", b"RandomUniform", b"RandomUniformLike", b"Multinomial", b"Bernoulli")
+# Operators on texts, and on lists and options of tensors: by how their names start.
+NO_NUMBERS = (
+    b"String", b"RegexFullMatch", b"TfIdfVectorizer", b"Sequence", b"SplitToSequence", b"ConcatFromSequence",
+    b"Optional",
+)  # fmt: skip
+TEXTS = "has texts among its values; only tensors of numbers are read here"
+TEXT = 8  # a tensor's data type, of TensorProto
+MOST_NODES = 20_000  # of a wav2vec 2.0 of full size some 5,000
 MOST_GRAPH_BYTES = (2 << 30) - 1  # protobuf's own bound
 MOST_FIELDS = 2_000_000  # looked at in one graph: a second or two
 
@@ -25,8 +33,9 @@ MOST_FIELDS = 2_000_000  # looked at in one graph: a second or two
 _GRAPH, _TRAINING, _FUNCTIONS = 7, 20, 25  # of ModelProto
 _NODE, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE = 1, 5, 11, 12, 15  # of GraphProto
 _NODE_INPUT, _NODE_OUTPUT, _OP, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7  # of NodeProto
+_ATTRIBUTE_NAME, _INTEGER = 1, 3  # of AttributeProto
 _TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSES = 5, 6, 10, 11, (22, 23)  # of AttributeProto
-_TENSOR_NAME, _EXTERNAL, _LOCATION = 8, 13, 14  # of TensorProto
+_KIND, _TEXTS, _TENSOR_NAME, _EXTERNAL, _LOCATION = 2, 6, 8, 13, 14  # of TensorProto
 _VALUE_NAME = 1  # of ValueInfoProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
@@ -158,7 +167,11 @@ def _look_at_node(wire: _Wire, start: int, end: int, seen: Outline) -> None:
             {_NODE_INPUT: inputs, _NODE_OUTPUT: outputs, _OP: ops}[number].append(wire.text(first, last))
     if any(op in RANDOM for op in ops):
         raise Refused(f"has the operator {_operator(ops)}; an answer must not depend on chance")
+    if any(op.startswith(NO_NUMBERS) for op in ops):
+        raise Refused(f"has the operator {_operator(ops)}; only tensors of numbers are read here")
     seen.nodes += 1
+    if seen.nodes > MOST_NODES:
+        raise Refused(f"has more than {MOST_NODES:,} operators")
     if ops[-1:] in ([b"Shape"], [b"Size"]) or all(name in seen.constants for name in inputs if name):
         seen.constants.update(outputs)
         seen.folded += 1
@@ -166,12 +179,23 @@ def _look_at_node(wire: _Wire, start: int, end: int, seen: Outline) -> None:
 
 def _look_at_attribute(wire: _Wire, start: int, end: int, ops: list[bytes]) -> None:
     wanted = (_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, *_SPARSES)
-    for number, first, last in wire.messages(start, end, wanted):
+    names, integers = set(), set()
+    for number, kind, first, last in wire.fields(start, end):
+        if number == _ATTRIBUTE_NAME and kind == _BYTES:
+            names.add(wire.text(first, last))
+        if number == _INTEGER and kind == _VARINT:
+            integers.add(_int32(first))
+        if number not in wanted:
+            continue
+        if kind != _BYTES:
+            raise Refused(f"is no ONNX graph: its field {number} is of another kind")
         if number in (_SUBGRAPH, _SUBGRAPHS):
             raise Refused(f"has a graph within the operator {_operator(ops)}: loops and branches do not run here")
         if number in _SPARSES:
             raise Refused("has sparse tensors, which are not read here")
         _look_at_tensor(wire, first, last)
+    if names & {b"value_string", b"value_strings"} or (b"to" in names and TEXT in integers):
+        raise Refused(TEXTS)
 
 
 def _look_at_tensor(wire: _Wire, start: int, end: int) -> bytes:
@@ -180,9 +204,16 @@ def _look_at_tensor(wire: _Wire, start: int, end: int) -> bytes:
     for number, kind, first, last in wire.fields(start, end):
         if number == _EXTERNAL or (number == _LOCATION and first != 0):
             raise Refused("has data outside the graph's own file; export it as one file")
+        if number == _TEXTS or (number == _KIND and kind == _VARINT and _int32(first) == TEXT):
+            raise Refused(TEXTS)
         if number == _TENSOR_NAME and kind == _BYTES:
             name = wire.text(first, last)
     return name
+
+
+def _int32(value: int) -> int:
+    """What is left of a varint in a field of 32 bits."""
+    return value & 0xFFFFFFFF
 
 
 def _operator(ops: list[bytes]) -> str:
