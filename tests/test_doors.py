@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import socket
 import sys
@@ -506,6 +507,72 @@ def test_a_damaged_parquet_file_is_told_in_one_line(tmp_path: Path) -> None:
         else:
             refused += 1
     assert refused == 200
+
+
+def repeated(value: str, times: int) -> Any:
+    """A column of one value, which takes a few kB in a file."""
+    import pyarrow
+
+    return pyarrow.DictionaryArray.from_arrays(np.zeros(times, np.int32), [value])
+
+
+@pytest.mark.parametrize(
+    ("rows", "path", "source", "told"),
+    [
+        (3_000_001, "a", "s", "says that it has 3,000,001 rows; at most 3,000,000 are read"),
+        (2_000_000, "a", "s", "row 2 lists the same path as row 1, 'a'"),
+        (8192, None, "s" * 131_073, "column 'source' has a cell of more than 131,072 bytes"),
+        (8192, None, "s" * 131_000, "is too large: .*536,870,912 bytes of cells"),
+    ],
+)
+def test_a_small_parquet_file_cannot_become_a_large_one(
+    rows: int, path: str | None, source: str, told: str, tmp_path: Path
+) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    paths = [f"{i}" for i in range(rows)] if path is None else repeated(path, rows)
+    columns = pyarrow.Table.from_arrays([pyarrow.array(paths), repeated(source, rows)], ["path", "source"])
+    pyarrow.parquet.write_table(columns, tmp_path / "t.parquet", compression="zstd")
+    assert (tmp_path / "t.parquet").stat().st_size < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ManifestError, match=rf"t\.parquet: {told}"):
+        table.read(tmp_path / "t.parquet")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_what_a_parquet_file_has_beside_does_not_matter(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    ns = [1_700_000_000_123_456_789]
+    columns = {
+        "path": pyarrow.array(["a.wav"]),
+        "source": pyarrow.array(["s"]).dictionary_encode(),
+        "duration_s": pyarrow.array([2.5]),
+        "made": pyarrow.array(ns, pyarrow.timestamp("ns")),
+        "there": pyarrow.array(ns, pyarrow.timestamp("ns", "UTC")),
+        "nowhere": pyarrow.array(ns, pyarrow.timestamp("ns", "No/Where")),
+        "day": pyarrow.array([19_000], pyarrow.date32()),
+        "lasting": pyarrow.array([5], pyarrow.duration("s")),
+        "of_day": pyarrow.array([12_345_678_901], pyarrow.time64("ns")),
+        "inner": pyarrow.array([{"x": 1}]),
+        "list": pyarrow.array([[1, 2]]),
+        "bytes": pyarrow.array([b"x"]),
+        "a.b": pyarrow.array(["dotted"]),
+        "whole": pyarrow.array([7]),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    (utterance,) = table.read(tmp_path / "t.parquet")
+    assert (utterance.path, utterance.source, utterance.duration_s) == ("a.wav", "s", 2.5)
+    assert utterance.extra == {
+        "made": "2023-11-14 22:13:20.123456789", "there": "2023-11-14 22:13:20.123456789Z",
+        "nowhere": str(ns[0]), "day": "2022-01-08", "lasting": "5", "of_day": "00:00:12.345678901",
+        "a.b": "dotted", "whole": "7",
+    }  # fmt: skip
+    pyarrow.parquet.write_table(pyarrow.table(columns | {"source": columns["inner"]}), tmp_path / "t.parquet")
+    with pytest.raises(ManifestError, match=r"column 'source' must hold texts or numbers, not 'struct<x: int64>'"):
+        table.read(tmp_path / "t.parquet")
 
 
 class Counted(str):

@@ -175,7 +175,7 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
         lambda: model(node("Cast", ["start"], ["t"], to=TensorProto.STRING), node("Size", ["t"], ["more"])),
         "has texts among its values",
     ),
-    "texts of 33 bits": (lambda: truncated(), "has texts among its values"),
+    "texts of 33 bits": (truncated, "has texts among its values"),
     "operator on texts": (lambda: model(node("StringConcat", ["a", "b"], ["more"])), "'StringConcat'; only tensors of"),
     "list": (lambda: model(node("SplitToSequence", ["start"], ["more"])), "'SplitToSequence'; only tensors of"),
     "list put together": (lambda: model(node("SequenceInsert", ["start"], ["more"])), "'SequenceInsert'; only tensors"),

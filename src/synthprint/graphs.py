@@ -2,8 +2,9 @@
 
 A graph is a program. What may run here is a flat list of operators of ONNX's own domain, from one input to one output:
 no graphs within (so no loop, no branch), no functions, no operators of others, no data outside the file, nothing
-random; and its values are tensors of numbers, as texts and lists take memory that no bound is on. So it does a known number of steps, and the same for the same clip. Its bytes are looked through here, field by
-field of the protobuf wire format, without building anything; the same bytes go to onnxruntime.
+random; and its values are tensors of numbers: texts and lists take memory outside of any bound. So it does a known
+number of steps, and the same for the same clip. Its bytes are looked through here, field by field of the protobuf wire
+format, without building anything; the same bytes go to onnxruntime.
 
 docs/files-from-strangers.md says what this protects, and what it does not.
 """

@@ -13,15 +13,15 @@ for them where the column itself is not there; every column that is not known go
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthprint import doors
-from synthprint.errors import ManifestError, MissingDependency
-from synthprint.rows import csv_rows, json_lines, listed
-from synthprint.schemas import Refused
+from synthprint.errors import ManifestError
+from synthprint.rows import csv_rows, json_lines, listed, parquet_rows
+from synthprint.schemas import Refused, short
 from synthprint.types import Manifest, Utterance
+from synthprint.types.manifest import COLUMNS
 
 LICENCE = "your own table: the licence of the audio that it lists"
 CITATION = "your own table: whatever the makers of the audio ask to be cited"
@@ -30,8 +30,6 @@ ADDRESS = "a file of this machine"
 ALIASES = {"source": "model_name", "family": "architecture", "text_id": "content_id", "duration_s": "duration"}
 ENDINGS = (".csv", ".jsonl", ".parquet")
 NAMES = tuple(f"manifest{ending}" for ending in ENDINGS)  # looked for in a folder, in this order
-
-MOST_ROWS = 100_000_000  # of a Parquet file: a small one can say that it has any number
 
 Row = tuple[str, dict[str, Any]]  # where it stands, in words, and its cells
 
@@ -52,17 +50,15 @@ def read(root: Path) -> Manifest:
     if path is None:
         raise ManifestError(f"{root}: not a table ({', '.join(ENDINGS)}), nor a folder with {' or '.join(NAMES)}")
     try:
-        rows = list(_READERS[path.suffix.lower()](path))
+        utterances = _utterances(_READERS[path.suffix.lower()](path))
     except FileNotFoundError as error:
         raise ManifestError(f"{path}: {error.strerror if path.is_symlink() else 'no such file'}") from None
     except Refused as error:
         raise ManifestError(f"{path}: {error}") from error
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not rows:
+    if not utterances:
         raise ManifestError(f"{path}: no rows")
-    utterances = [Utterance.from_row(_renamed(cells, where), where) for where, cells in rows]
-    _check_ids(utterances, rows)
     return Manifest(tuple(utterances), path.parent, str(path))
 
 
@@ -85,27 +81,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingDependency.extra("pyarrow", "parquet") from None
-    try:
-        with doors.open_regular(path) as file, pyarrow.parquet.ParquetFile(file) as table:
-            names = table.schema_arrow.names
-            if len(set(names)) < len(names):
-                raise Refused(f"column {doors.twice(names)} occurs twice; rename or drop one")
-            if table.metadata.num_rows > MOST_ROWS:
-                raise Refused(f"says that it has {table.metadata.num_rows:,} rows; at most {MOST_ROWS:,} are read")
-            cells = [row for batch in table.iter_batches() for row in batch.to_pylist()]
-    except Refused:
-        raise
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
-        if isinstance(error, OSError) and error.errno:  # it cannot be opened; pyarrow's own have no number
-            raise
-        why = " ".join(str(error).split())
-        raise ManifestError(f"{path}: is not a Parquet file, or is damaged: {why[:200]}") from error
-    for number, row in enumerate(cells, 1):
+    for number, row in parquet_rows(path, (*COLUMNS, *ALIASES.values())):
         # A missing number is often stored as NaN, the only value that does not equal itself.
         yield f"{path}: row {number}", {key: value for key, value in row.items() if value == value}  # noqa: PLR0124
 
@@ -128,17 +104,23 @@ def _renamed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     return renamed
 
 
-def _check_ids(utterances: list[Utterance], rows: list[Row]) -> None:
-    first: dict[str, int] = {}
-    for index, utterance in enumerate(utterances):
-        earlier = first.setdefault(utterance.id, index)
-        if earlier == index:
-            continue
-        what = f"has the same id as {rows[earlier][0].rpartition(': ')[2]}, {utterance.id!r}"
-        if "id" not in rows[index][1]:
-            what = f"lists the same path as {rows[earlier][0].rpartition(': ')[2]}, {utterance.path!r}"
-            raise ManifestError(
-                f"{rows[index][0]} {what}, and without a column 'id' the path is the id; drop one of them, "
-                "or add a column 'id' with unique values"
-            )
-        raise ManifestError(f"{rows[index][0]} {what}; ids must be unique")
+def _utterances(rows: Iterable[Row]) -> list[Utterance]:
+    """The utterances of rows, as they are read: a file that repeats itself ends at the first row that it repeats."""
+    utterances: list[Utterance] = []
+    places: dict[str, str] = {}
+    for where, cells in rows:
+        utterance = Utterance.from_row(_renamed(cells, where), where)
+        earlier = places.setdefault(utterance.id, where)
+        if earlier is not where:
+            raise _repeated(utterance, earlier.rpartition(": ")[2], where, "id" in cells)
+        utterances.append(utterance)
+    return utterances
+
+
+def _repeated(utterance: Utterance, earlier: str, where: str, has_id: bool) -> ManifestError:
+    if has_id:
+        return ManifestError(f"{where} has the same id as {earlier}, {short(utterance.id)}; ids must be unique")
+    return ManifestError(
+        f"{where} lists the same path as {earlier}, {short(utterance.path)}, and without a column 'id' the path is "
+        "the id; drop one of them, or add a column 'id' with unique values"
+    )
