@@ -469,6 +469,7 @@ def test_a_column_that_stands_twice_is_refused_in_every_format(tmp_path: Path) -
         ('{"path": "a", "source": "s", "duration_s": "1_0"}', "duration_s '1_0' is not a number"),
         ('{"path": "a", "source": "s", "duration_s": " 1"}', "duration_s ' 1' is not a number"),
         ('{"path": "a", "source": "s", "duration_s": "\\u0661"}', "duration_s '١' is not a number"),
+        ('{"path": "a", "source": "s", "duration_s": -0.5}', "duration_s -0.5 is negative; leave it empty"),
         ('{"path": "a", "source": "s", "duration_s": "inf"}', "duration_s 'inf' is not a number"),
         ('{"path": "a", "source": "s", "note": [1e400]}', r"note\[0\] must be a finite number, not 1e400"),
     ],

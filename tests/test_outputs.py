@@ -6,6 +6,8 @@ import csv
 import errno
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import time
 from pathlib import Path
 from xml.dom import minidom
 
+import numpy as np
 import pytest
 import typer
 
@@ -22,9 +25,10 @@ from synthprint import cli
 from synthprint.checkpoint import Checkpoint
 from synthprint.cli import DONE, EXIT_STATUSES, FAILED, INTERRUPTED, LEFT_OUT, UNFORESEEN
 from synthprint.cli.terminal import PLAIN, STAND_INS
-from synthprint.errors import GalleryError, OutputError
+from synthprint.errors import AudioError, EmbeddingsError, GalleryError, OutputError
 from synthprint.tracing.gallery import Gallery
 from synthprint.types import Embeddings, Manifest
+from synthprint.wording import printable
 
 MAIN = "from synthprint.cli import main; main()"
 CLIP = Path(__file__).parents[1] / "examples" / "clips" / "flite_slt" / "01.flac"
@@ -182,7 +186,7 @@ def test_what_cannot_be_said_on_standard_error_changes_nothing(tmp_path: Path) -
         (SystemExit(1), FAILED, ""),  # of a library
         (SystemExit(0), DONE, ""),
         (typer.Exit(1), LEFT_OUT, ""),
-        (typer.BadParameter("\x1b[31mx"), FAILED, "Usage: "),
+        (typer.BadParameter("\x1b[31mx\ny"), FAILED, "error: Invalid value: \ufffd[31mx; y; see '"),
         (GalleryError("a\nb\x1bc\udcff"), FAILED, "error: a\ufffdb\ufffdc\ufffd\n"),
     ],
 )
@@ -205,6 +209,51 @@ def test_exit_statuses(
 def test_usage_exits_with_2(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["synthprint", *words])
     assert cli._status() == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nosuch"], "error: No such command 'nosuch'; see 'NAME --help'\n"),
+        (["trace"], "error: Missing argument 'clips'; see 'NAME trace --help'\n"),
+        (["trace", "--nosuch", "x"], "error: No such option: --nosuch; see 'NAME trace --help'\n"),
+    ],
+)
+def test_a_command_called_wrongly_is_one_line(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["synthprint", *words])
+    assert cli._status() == FAILED
+    said = capsys.readouterr()
+    assert (said.out, re.sub("see '.*synthprint", "see 'NAME", said.err)) == ("", told)
+
+
+@pytest.mark.parametrize("words", [[], ["gallery"], ["corpus"]])
+def test_a_command_alone_shows_its_help(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["synthprint", *words])
+    assert cli._status() == FAILED
+    assert "".join(capsys.readouterr()).startswith("Usage: ")
+
+
+def test_a_message_has_a_bound() -> None:
+    long = str(GalleryError(f"{'a' * 5000}: {'b' * 5000} at the end"))
+    assert len(long) == 1000
+    assert long.startswith("aaa")
+    assert " … bbb" in long
+    assert long.endswith("b at the end")
+    assert str(GalleryError("x" * 1000)) == "x" * 1000
+    unread = AudioError("a.wav", "y" * 5000)
+    assert (len(unread.reason), len(str(unread))) == (5000, 1000)
+
+
+def test_a_name_in_utf_8_is_readable_in_any_locale() -> None:
+    as_ascii = "é≥.wav".encode().decode("ascii", "surrogateescape")
+    assert printable(as_ascii) == "é≥.wav"
+    assert printable("a\udcff\udcc3.wav") == "a\ufffd\ufffd.wav"
+    assert printable("a\ud800\udcc3\udca9") == "a\ufffd\ufffd\ufffd"
+    assert printable("\udce2\udc80\udcaegpj") == "\ufffdgpj"  # text that is turned round, byte by byte
 
 
 def test_statuses_are_what_the_docs_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,3 +403,82 @@ def test_the_same_clips_give_the_same_files(
         shutil.rmtree(tmp_path / "out")
     assert contents[0].keys() == contents[1].keys()
     assert [name for name in contents[0] if contents[0][name] != contents[1][name]] == []
+
+
+def test_an_encoding_that_takes_no_stand_ins_is_not_used() -> None:
+    shown = command(code=SHOWN, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "idna"})
+    assert shown.returncode == 0
+    assert shown.stdout.decode().splitlines()[0] == "≥ 2 – µ × … 語"
+
+
+def test_a_folder_that_is_here_becomes_a_gallery(
+    tmp_path: Path, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run_cli("enrol", ".", "N", CLIP, "--model", tiny_checkpoint.folder)
+    assert Gallery.load(tmp_path / "here").clip_counts() == {"N": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    monkeypatch.chdir(tmp_path / "full")
+    for place in (".", "", "..", "/"):
+        with pytest.raises(GalleryError, match="is no gallery, and not empty"):
+            run_cli("enrol", place, "N", CLIP, "--model", tiny_checkpoint.folder)
+    assert not list(tmp_path.glob("**/*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["cluster", CLIP, "--out", "dangling"], "dangling: .* .it is a link to 'nowhere', which is not there"),
+        (["cluster", CLIP, "--out", "dangling/x"], "dangling/x: .*'dangling' is a link to 'nowhere'"),
+        (["report", CLIP, "-o", "dangling/x.html"], "dangling/x.html: .*'dangling' is a link to 'nowhere'"),
+        (["enrol", "dangling", "N", CLIP], "dangling: .* .it is a link to 'nowhere', which is not there"),
+        (["cluster", CLIP, "--out", "none/.."], "none/..: .*No such file or directory"),
+        (["cluster", CLIP, "--out", "/proc/x"], "/proc/x: .*(No such file|Permission denied)"),
+        (["report", CLIP, "-o", "/proc/x.html"], "/proc/x.html: .*(No such file|Permission denied)"),
+    ],
+)
+def test_a_place_that_is_none_is_refused_before_anything_is_read(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("a clip was read")
+
+    monkeypatch.setattr("synthprint.tracing.enrolment.from_files", read)
+    monkeypatch.setattr("synthprint.clustering.exhibits.cluster", read)
+    monkeypatch.setattr("synthprint.reporting.case.examine", read)
+    monkeypatch.chdir(tmp_path)
+    Path("dangling").symlink_to("nowhere")
+    with pytest.raises(OutputError, match=told):
+        run_cli(*words)
+    assert [path.name for path in tmp_path.iterdir()] == ["dangling"]
+
+
+def test_embedding_onto_a_full_disk_names_the_target_and_leaves_nothing(
+    corpus: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+
+    words = ["embed", tiny_checkpoint.folder, "--data", corpus, "--out", tmp_path / "e.safetensors", "--no-cache"]
+    done = command(*words, preexec_fn=limit)
+    assert done.returncode == FAILED
+    assert re.search(r"e\.safetensors: cannot be written \(File too large\); make room", one_line(done.stderr))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_embeddings_that_are_none_are_refused_with_their_file(corpus: Path, embedded: Path, tmp_path: Path) -> None:
+    good, path = Embeddings.load(embedded), tmp_path / "e.safetensors"
+    Embeddings((), np.zeros((0, 8), np.float32)).save(path)
+    for words in (["evaluate"], ["validate"], ["probe"], ["map", "--out", tmp_path / "m"]):
+        with pytest.raises(EmbeddingsError, match=r"e\.safetensors: holds no embeddings"):
+            run_cli(words[0], path, "-m", corpus, *words[1:])
+    Embeddings(good.ids, np.zeros((len(good), 0), np.float32)).save(path)
+    with pytest.raises(EmbeddingsError, match=r"e\.safetensors: tensor 'vectors' has vectors of no dimensions"):
+        Embeddings.load(path)
+    Embeddings(good.ids, np.concatenate([good.vectors[:-1], 0 * good.vectors[-1:]])).save(path)
+    with pytest.raises(EmbeddingsError, match=r"e\.safetensors: the embedding of .* is zero: it has no direction"):
+        run_cli("evaluate", path, "-m", corpus)

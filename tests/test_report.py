@@ -22,7 +22,7 @@ from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Evidence
 from synthprint.checkpoint import Checkpoint
 from synthprint.conditions import Limits
-from synthprint.errors import EmbeddingsError
+from synthprint.errors import EmbeddingsError, OutputError
 from synthprint.extractors import load_extractor
 from synthprint.reporting.case import Case, Question, examine
 from synthprint.reporting.page import plain, report_page
@@ -236,7 +236,8 @@ def test_the_command_writes_page_and_json(
     assert "synthprint report -o d.html --gallery" in again
     assert "-- -o.wav" in again
     assert "left out: " in run_cli(*words, clips[2], "-o", tmp_path / "b.html", status=1).stderr
-    assert "must end in .html" in run_cli(*words, "-o", tmp_path / "c.pdf", status=2).stderr
+    with pytest.raises(OutputError, match=r"c\.pdf: cannot be written \(its name must end in \.html\)"):
+        run_cli(*words, "-o", tmp_path / "c.pdf")
 
 
 def browse(*options: str) -> str:

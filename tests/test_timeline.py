@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from synthprint import audio
 from synthprint.audio import SAMPLE_RATE
 from synthprint.cli.timeline import timeline as command
-from synthprint.errors import AudioError
+from synthprint.errors import AudioError, OutputError
 from synthprint.figures.timeline import timeline_figure
 from synthprint.tracing.enrolment import from_files
 from synthprint.tracing.gallery import Gallery
@@ -256,8 +256,8 @@ def test_the_command_tells_in_words(spliced: tuple[Path, float]) -> None:
 
 def test_the_command_refuses_another_kind_of_picture(spliced: tuple[Path, float], tmp_path: Path) -> None:
     result = run(spliced[0], "--out", tmp_path / "picture.pdf")
-    assert result.exit_code == 2
-    assert "must end in .svg or .png" in result.output
+    assert isinstance(result.exception, OutputError)
+    assert "picture.pdf: cannot be written (its name must end in .svg or .png)" in str(result.exception)
 
 
 def test_the_tuning_is_that_of_the_model_that_comes_with_it() -> None:

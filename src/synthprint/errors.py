@@ -23,9 +23,18 @@ import errno
 from os import PathLike
 from pathlib import Path
 
+LONGEST_MESSAGE = 1000  # characters; of a longer one the middle is left out: names from files may be of any length
+
 
 class SynthprintError(Exception):
     """Base of all errors below."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= LONGEST_MESSAGE:
+            return text
+        head = LONGEST_MESSAGE * 2 // 3
+        return f"{text[:head]} … {text[head - LONGEST_MESSAGE + 3 :]}"
 
 
 class AudioError(SynthprintError):

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from synthprint import temporaries
+from synthprint import doors, temporaries
 from synthprint.errors import OutputError
 
 _UMASK_LOCK = threading.Lock()
@@ -74,16 +74,36 @@ def check_place(path: Path, folder: bool = False) -> None:
         above = next(place for place in (path, *path.absolute().parents) if place.is_dir() or place.is_file())
         if above.is_file() and above != path:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(above.absolute().parent if above == path and not folder else above, os.W_OK | os.X_OK):
+        place = above.absolute().parent if above.is_file() else above
+        if not os.access(place, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _try(place)
+
+
+def _try(folder: Path) -> None:
+    """Make sure that something can be made in `folder`: there are some, as /proc, where rights do not say that.
+
+    Raises:
+        OSError: it cannot, with no name of a file.
+    """
+    try:
+        with temporaries.temporary(folder / "try"):
+            return
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from error
 
 
 def _check_folder(path: Path) -> None:
+    doors.check_link(path)
     if path.exists() and not path.is_dir():
         raise OutputError(path, "it is a file", "name a folder")
+    if path.name == ".." and not path.exists():  # else the folder above it would be made
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _check_file(path: Path) -> None:
+    if not path.is_symlink():  # which is replaced, wherever it leads
+        doors.check_link(path)
     mode = path.stat().st_mode if path.exists() else stat.S_IFREG
     if stat.S_ISDIR(mode):
         raise OutputError(path, "it is a folder", "name a file")

@@ -54,5 +54,7 @@ def _recognised(path: Path) -> ModuleType:
     for module in asked.values():
         if module.recognises(path):
             return module
-    looked = "\n".join(f"  {name}: {(module.__doc__ or '').splitlines()[0]}" for name, module in asked.items())
-    raise ManifestError(f"{path}: no manifest is recognised here. These were looked for:\n{looked}")
+    looked = "; ".join(
+        f"{name}: {(module.__doc__ or '').splitlines()[0].rstrip('.')}" for name, module in asked.items()
+    )
+    raise ManifestError(f"{path}: no manifest is recognised here. These were looked for: {looked}")

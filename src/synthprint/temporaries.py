@@ -71,7 +71,8 @@ def turn(path: Path) -> Iterator[None]:
     Raises:
         OSError: the folder of `path` cannot be written.
     """
-    lock = path.with_name(_name(path.name, "lock"))
+    placed = path if path.name not in ("", "..") else path.resolve()  # ".", or the root, which has no name
+    lock = placed.parent / _name(placed.name, "lock")
     descriptor = acquire(lock, wait=True)
     assert descriptor is not None  # it waited
     try:

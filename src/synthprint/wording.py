@@ -7,7 +7,17 @@ import html
 
 def printable(text: str) -> str:
     """`text` with a mark in place of what a terminal would act on or cannot show."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return "".join(c if c.isprintable() else "\ufffd" for c in _as_utf8(text))
+
+
+def _as_utf8(text: str) -> str:
+    """`text` with the bytes in it that are UTF-8 as that: in a locale of ASCII names of files come as bytes."""
+    if text.isascii() or not any("\udc80" <= c <= "\udcff" for c in text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character that stands for no byte
+        return text
 
 
 def in_html(text: str) -> str:

@@ -123,9 +123,13 @@ def _called() -> int:
     except Exception as error:
         if not (hasattr(error, "show") and hasattr(error, "message")):  # as errors of usage have
             raise
-        error.message = "\n".join(map(printable, str(error.message).split("\n")))
-        error.show()
-        return FAILED
+        if type(error).__name__ == "NoArgsIsHelpError":  # whose message is the help
+            error.show()
+            return FAILED
+        told = error.format_message() if hasattr(error, "format_message") else str(error.message)
+        reason = "; ".join(line.strip() for line in told.splitlines() if line.strip()).rstrip(".")
+        command = getattr(getattr(error, "ctx", None), "command_path", "synthprint")
+        return _failed(f"{reason}; see '{command} --help'")
     return status if isinstance(status, int) else DONE
 
 

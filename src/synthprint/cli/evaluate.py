@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
+from synthprint.cli.labelled import LABELS, Protocol, Split, naming, open_embeddings, open_labelled
 from synthprint.cli.tables import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -40,22 +40,23 @@ def evaluate(
     """
     from synthprint.errors import ManifestError
     from synthprint.files import check_place
-    from synthprint.types import Embeddings
 
     if manifest is None and trials is None:
         raise ManifestError("nothing to evaluate against: give --manifest, --trials, or both")
     if out is not None:
         check_place(out, folder=True)
-    loaded = Embeddings.load(embeddings)
+    loaded = open_embeddings(embeddings)
     result: dict[str, Any] = {"embeddings": str(embeddings), "dim": loaded.dim, "extractor": loaded.extractor}
     curves: dict[str, Det] = {}
     evaluation = None
     if manifest is not None:
-        evaluation, where = _all_pairs(loaded, manifest, protocol, split, threads)
+        with naming(embeddings):
+            evaluation, where = _all_pairs(loaded, manifest, protocol, split, threads)
         result |= {**where, "all_pairs": evaluation.to_dict()}
         curves |= evaluation.curves
     if trials is not None:
-        result["trials"], curves["trials"] = _trials(loaded, trials)
+        with naming(embeddings):
+            result["trials"], curves["trials"] = _trials(loaded, trials)
     if out is not None:
         _write(out, result, curves)
     if as_json:

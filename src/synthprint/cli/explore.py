@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
+from synthprint.cli.labelled import LABELS, Protocol, Split, open_embeddings, open_labelled
 from synthprint.cli.tables import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -58,12 +58,11 @@ def probe(
     from synthprint.files import check_place
     from synthprint.probing import ProbeSettings
     from synthprint.probing import probe as run_probe
-    from synthprint.types import Embeddings
 
     if out is not None:
         check_place(out, folder=True)
     settings = ProbeSettings(per_source, test_share, learning_rate, epochs, batch_size, seed)
-    loaded = Embeddings.load(embeddings)
+    loaded = open_embeddings(embeddings)
     chosen, where = open_labelled(loaded, manifest, protocol, split)
     found = run_probe(loaded.select([u.id for u in chosen]), [u.source for u in chosen], settings)
     result = {"embeddings": str(embeddings), "dim": loaded.dim, "extractor": loaded.extractor, **where}
@@ -124,11 +123,10 @@ def map_(
     """
     from synthprint.files import check_place
     from synthprint.mapping import MapSettings, at_most, make_map
-    from synthprint.types import Embeddings
 
     check_place(out, folder=True)
     settings = MapSettings(neighbours, min_dist, seed)
-    loaded = Embeddings.load(embeddings)
+    loaded = open_embeddings(embeddings)
     chosen, _ = open_labelled(loaded, manifest, protocol, split)
     if per_source is not None:
         chosen = at_most(chosen, per_source, seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,33 @@ Split = Annotated[str | None, typer.Option(help="Only this split of the manifest
 
 if TYPE_CHECKING:
     from synthprint.types import Embeddings, Manifest
+
+
+def open_embeddings(path: Path) -> Embeddings:
+    """The embeddings of a file, which must hold some.
+
+    Raises:
+        EmbeddingsError: it cannot be read, or is empty.
+    """
+    from synthprint.errors import EmbeddingsError
+    from synthprint.types import Embeddings
+
+    embeddings = Embeddings.load(path)
+    if not len(embeddings):
+        raise EmbeddingsError(f"{path}: holds no embeddings; embed some clips first ('synthprint embed')")
+    return embeddings
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What is wrong with embeddings is said of the file that they come from, such as a vector that is zero."""
+    from synthprint.errors import EmbeddingsError
+
+    try:
+        yield
+    except EmbeddingsError as error:
+        words = str(error)
+        raise EmbeddingsError(words if str(path) in words else f"{path}: {words}") from error
 
 
 def open_labelled(

@@ -29,12 +29,13 @@ def report(
 ) -> None:
     """Examine clips and write a report that can be printed and repeated. Exits with 1 if a clip could not be read."""
     from synthprint import files
+    from synthprint.errors import OutputError
     from synthprint.reporting.case import Question, examine
     from synthprint.reporting.page import report_page
     from synthprint.tracing.tracer import Tracer
 
     if out.suffix != ".html":
-        raise typer.BadParameter(f"{out} must end in .html", param_hint="--out")
+        raise OutputError(out, "its name must end in .html", "name such a file")
     for file in filter(None, (out, json_out)):
         files.check_place(file)
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,

@@ -129,11 +129,19 @@ def _occupy(descriptor: int) -> None:
             os.close(opened)
 
 
+def _takes_stand_ins(encoding: str) -> bool:
+    """Whether what an encoding lacks can be written in another way; "idna" refuses that."""
+    try:
+        return bool("≥\n".encode(encoding, PLAIN))
+    except (UnicodeError, LookupError):
+        return False
+
+
 def _prepared(stream: TextIO | None, original: TextIO | None, descriptor: int, called: str) -> TextIO:
     if stream is not original or not isinstance(stream, io.TextIOWrapper | None):
         return stream or io.StringIO()  # somebody's own, as in a test
     binary = io.BufferedWriter(_Stream(descriptor, called, closed=stream is None))
-    if stream is None:
+    if stream is None or not _takes_stand_ins(stream.encoding):
         return _Text(binary, "utf-8", PLAIN)
     return _Text(
         binary, stream.encoding, PLAIN, line_buffering=stream.line_buffering, write_through=stream.write_through

@@ -25,13 +25,14 @@ def timeline(
     channel: Channel = "auto",
 ) -> None:
     """Where in a clip the source changes, as at a splice, and which enrolled source made each part."""
+    from synthprint.errors import OutputError
     from synthprint.figures.timeline import timeline_figure
     from synthprint.files import check_place
     from synthprint.tracing.timeline import timeline as trace_over_time
     from synthprint.tracing.tracer import Tracer
 
     if out and out.suffix not in (".svg", ".png"):
-        raise typer.BadParameter(f"{out} must end in .svg or .png", param_hint="--out")
+        raise OutputError(out, "its name must end in .svg or .png", "name such a file")
     if out:
         check_place(out)
     found = trace_over_time(Tracer.load(gallery, model, backend, threads, channel), clip)

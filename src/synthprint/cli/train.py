@@ -95,8 +95,10 @@ def embed(
 ) -> None:
     """Embed every clip of a corpus; an interrupted job goes on. Exits with 1 if some clips could not be embedded."""
     import shutil
+    from contextlib import suppress
 
     from synthprint import embedding_cache, extraction, extractors, files, packing
+    from synthprint.errors import OutputError
     from synthprint.manifests import open_manifest
     from synthprint.tracing.shipped import model_folder
 
@@ -107,9 +109,17 @@ def embed(
     packed = None if pack is None else packing.pack(manifest, pack)
     parts = out.with_name(f".{out.name}.parts")
     kept = embedding_cache.default_folder(extractor.digest) if cache else None
-    embeddings, failures = extraction.embed_manifest(extractor, manifest, windows, packed, parts, kept)
-    embeddings.save(out)
-    shutil.rmtree(parts, ignore_errors=True)
+    try:
+        embeddings, failures = extraction.embed_manifest(extractor, manifest, windows, packed, parts, kept)
+        embeddings.save(out)
+        shutil.rmtree(parts, ignore_errors=True)
+    except OutputError as error:
+        if not Path(error.path).is_relative_to(parts):
+            raise
+        raise OutputError(out, error.reason, error.remedy) from error
+    finally:
+        with suppress(OSError):  # there is none, or something in it to go on from
+            parts.rmdir()
     say(f"{out}: {len(embeddings)} embeddings of {embeddings.dim} dimensions")
     _report(failures, len(manifest))
 

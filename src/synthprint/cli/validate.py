@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.labelled import LABELS, Protocol, Split, open_labelled
+from synthprint.cli.labelled import LABELS, Protocol, Split, naming, open_embeddings, open_labelled
 from synthprint.cli.tables import print_json, print_notes, print_table, say
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def validate(
     settings = Settings(scale, method, p_target, replicates, seed)
     embeddings = _embeddings(scores)
     if embeddings is not None:
-        made = _of_embeddings(embeddings, scores, manifest, protocol, split, enrol, backend, settings)
+        with naming(scores):
+            made = _of_embeddings(embeddings, scores, manifest, protocol, split, enrol, backend, settings)
     else:
         made = _of_scores(scores, manifest, protocol, split, settings)
     if out is not None:
@@ -70,9 +71,7 @@ def validate(
 
 def _embeddings(path: Path) -> Embeddings | None:
     """The embeddings, or None for another kind of file."""
-    from synthprint.types import Embeddings
-
-    return Embeddings.load(path) if path.suffix == ".safetensors" else None
+    return open_embeddings(path) if path.suffix == ".safetensors" else None
 
 
 def _of_embeddings(

@@ -372,9 +372,11 @@ def check_free(folder: Path) -> None:
         raise GalleryError(f"{folder}: there is a gallery already")
     if folder.exists() and not folder.is_dir():
         raise GalleryError(f"{folder}: is a file, not a gallery; name a new folder")
+    files.check_place(folder, folder=True)
     for place in (folder, folder / SEGMENTS):
         temporaries.sweep(place)
-    others = {path.name for path in folder.iterdir()} - {SEGMENTS, ".lock"} if folder.exists() else set()
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    others = {name for name in names - {SEGMENTS, ".lock"} if not temporaries.OWN.fullmatch(name)}
     if (folder / SEGMENTS).is_dir():
         others |= {f"{SEGMENTS}/{path.name}" for path in (folder / SEGMENTS).iterdir()}
     if others:

@@ -137,6 +137,8 @@ class Embeddings:
             for name in WINDOWS:
                 if not np.isfinite(tensors.get(name, 0)).all():
                     raise EmbeddingsError(f"tensor {name!r} has values that are not finite")
+            if not tensors["vectors"].shape[1]:
+                raise EmbeddingsError("tensor 'vectors' has vectors of no dimensions")
             return cls(ids, tensors["vectors"], extractor, windows)
         except (OSError, Refused) as error:
             why = error.strerror if isinstance(error, OSError) else error

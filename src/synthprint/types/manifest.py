@@ -94,6 +94,8 @@ class Utterance:
             except ValueError:
                 found = short(known["duration_s"])
                 raise ManifestError(f"{where}: duration_s {found} is not a number of seconds") from None
+            if known["duration_s"] < 0:
+                raise ManifestError(f"{where}: duration_s {known['duration_s']:g} is negative; leave it empty")
         try:
             return cls(**known, extra=text)
         except ManifestError as error:

@@ -218,7 +218,7 @@ def _score(text: str | None, where: str) -> float:
 
 
 def _mark(text: str | None, where: str) -> bool:
-    word = (text or "").strip().lower()
+    word = (text or "").lower()
     if word not in TRUE + FALSE:
         raise ManifestError(f"{where}: mark {short(text)} is none of: {', '.join(TRUE + FALSE)}")
     return word in TRUE
