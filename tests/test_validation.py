@@ -297,6 +297,7 @@ def test_every_kind_of_score_file_is_read_alike(tmp_path: Path) -> None:
         ("score,target\n1,1\nx,0\n", "row 2: score 'x' is not a number"),
         ("score,target\n1,1\ninf,0\n", "row 2: score 'inf' is not finite"),
         ("score,target\n1,1\n2,maybe\n", "row 2: mark 'maybe' is none of"),
+        ("score,target\n1,1\n2, 0\n", "row 2: mark ' 0' is none of"),
         ("score,target,a,b,a_source,b_source\n1,1,x,y,s,s\n2,0,x,z,t,u\n", "clip 'x' has no source in 'a_source', or"),
         ("1 a b 0.5\n0 a\n", "line 2 is not"),
         ("", "is empty; a file of scores has"),
