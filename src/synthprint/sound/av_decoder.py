@@ -51,6 +51,7 @@ def _description(av: Any, path: str, options: dict[str, str]) -> dict[str, Any]:
             "channels": track.channels,
             "tracks": len(container.streams.audio),
             "duration_s": seconds,
+            "started": 0.0 if track.start_time is None else float(track.start_time * track.time_base),
             "clock": track.metadata.get("DURATION", ""),
             "format": container.format.name,
         }

@@ -18,6 +18,7 @@ from synthprint.errors import SynthprintError
 AUTO, MEAN, SIDE = "auto", "mean", "side"
 LEAST_SHARE = 0.2499  # power of the average, of the strongest channel's: half its amplitude
 OFFSET = (0.005, 1.0)  # what a quiet wave is apart from 0, between these, is an offset
+AUDIBLE_SHARE = 0.1  # of the strongest channel's power: an average of less is lost, whatever it is
 ACTIVE_SHARE = 1e-3  # of the power of the loudest frame: louder ones are speech, or what stands for it
 LOST_SHARE = 0.05  # of these, in which the average may be too weak; a splice may be one
 MOST_SHARE = 0.9  # from here on it is so "in all of it"
@@ -134,27 +135,33 @@ class Meter:
         """The channel to examine, from the powers of frames [frames, channels + 2], and a remark on it."""
         channels, mean = powers[:, :-2], powers[:, -2]
         totals = channels.sum(axis=0)
+        if mean.sum() >= AUDIBLE_SHARE * totals.max() and (clearer := _clearer(powers)):
+            return clearer, self._remark(clearer, "it rises and falls as speech does, and their average hardly")
         strongest, loudest = int(totals.argmax()), channels.max(axis=1)
         active = loudest > ACTIVE_SHARE * loudest.max()
         lost = active & (mean < LEAST_SHARE * loudest)
-        if active.any() and lost.sum() > LOST_SHARE * active.sum():
-            loss_db = 10 * math.log10(loudest[lost].sum() / max(mean[lost].sum(), loudest[lost].sum() * 1e-10))
-            cancels = channels.shape[1] == 2 and powers[lost, -1].sum() > mean[lost].sum()
-            part = "" if lost.sum() > MOST_SHARE * active.sum() else f" in {lost.sum() / active.sum():.0%} of it"
-            why = f"their average {'cancels' if cancels else 'is weak'}{part} ({loss_db:.0f} dB below that channel)"
-            return str(strongest + 1), self._remark(str(strongest + 1), why)
-        ranges_db = np.array([_range_db(column) for column in powers.T])
-        if channels.shape[1] > 2:
-            ranges_db[-1] = 0.0  # the side is one of two
-        best = int(ranges_db.argmax())
-        if ranges_db[-2] < STEADY_DB and ranges_db[best] > ranges_db[-2] + CLEARER_DB:
-            channel = SIDE if best == len(ranges_db) - 1 else str(best + 1)
-            return channel, self._remark(channel, "it rises and falls as speech does, and their average hardly")
-        return MEAN, ""
+        if not active.any() or lost.sum() <= LOST_SHARE * active.sum():
+            return MEAN, ""
+        loss_db = 10 * math.log10(loudest[lost].sum() / max(mean[lost].sum(), loudest[lost].sum() * 1e-10))
+        cancels = channels.shape[1] == 2 and powers[lost, -1].sum() > mean[lost].sum()
+        part = "" if lost.sum() > MOST_SHARE * active.sum() else f" in {lost.sum() / active.sum():.0%} of it"
+        why = f"their average {'cancels' if cancels else 'is weak'}{part} ({loss_db:.0f} dB below that channel)"
+        return str(strongest + 1), self._remark(str(strongest + 1), why)
 
     def _remark(self, channel: str, why: str) -> str:
         which = "the half of their difference" if channel == SIDE else f"number {channel}"
         return f"has {len(self._sums)} channels, of which {which} was examined: {why}"
+
+
+def _clearer(powers: np.ndarray) -> str:
+    """The channel, or side, that rises and falls as speech does where the average hardly does; "" where that does."""
+    ranges_db = np.array([_range_db(column) for column in powers.T])
+    if len(ranges_db) > 4:
+        ranges_db[-1] = 0.0  # there is no side of more than two
+    best = int(ranges_db.argmax())
+    if ranges_db[-2] >= STEADY_DB or ranges_db[best] <= ranges_db[-2] + CLEARER_DB:
+        return ""
+    return SIDE if best == len(ranges_db) - 1 else str(best + 1)
 
 
 def _range_db(powers: np.ndarray) -> float:

@@ -85,7 +85,7 @@ def opened(path: Path) -> Iterator[Source]:
     with file:
         laid_out = _laid_out(path, file.fileno(), stamp)
         with ExitStack() as temporary:
-            tracks, left_out = _tracks(path, file.fileno(), laid_out.parts, temporary)
+            tracks, left_out = ([], 0) if laid_out.foreign else _tracks(path, file.fileno(), laid_out.parts, temporary)
             remarks = [*([_joined(laid_out.joined, left_out)] if laid_out.joined else []), *laid_out.remarks]
             if left_out and tracks and not laid_out.joined:
                 remarks.append(f"has {left_out:,} bytes that do not decode: they were left out")
@@ -172,8 +172,8 @@ def _tracks(path: Path, descriptor: int, parts: tuple[Part, ...], temporary: Exi
     tracks: list[Track] = []
     left_out = 0
     for part in parts or (None,):
-        track = _native_track(path, _opening(path, descriptor, part))
-        if track is None and part is not None and len(parts) > 1:
+        track = None if part and part.foreign else _native_track(path, _opening(path, descriptor, part))
+        if track is None and part is not None:
             with suppress(AudioError):
                 place = temporary.enter_context(_as_file(path, descriptor, part))
                 track = _foreign_track(path, place, temporary)

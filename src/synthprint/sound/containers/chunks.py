@@ -10,33 +10,30 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from synthprint.sound.containers.parts import FileBytes, Part, Stretch, disagreement
+from synthprint.sound.containers.parts import FileBytes, IntricateFile, Part, Stretch, disagreement
 
 UNKNOWN_FROM = 0x7F000000  # a size from here on is no size, where the file is smaller
 LEFT_OVER_S = 0.05  # audio behind the end that the header names, from which on it is taken in
 LEAST_LEFT_OVER = 64  # bytes
+MOST_CHUNKS = 100_000
 PLAIN = (1, 3, 0xFFFE)  # codings of WAV whose frames are of one size: integers, floating point, either
 Known = Callable[[FileBytes, int], bool]  # whether another file begins at a place
 
 
 @dataclass(frozen=True)
 class Form:
-    """What differs between chunked formats: byte order, outer chunk, its kinds, the chunk with the samples.
-
-    `marks` stand eight bytes behind the beginning of a file of this form.
-    """
+    """What differs between chunked formats: byte order, outer chunk, its kinds, the chunk with the samples."""
 
     order: str
     outer: bytes
     kinds: tuple[bytes, ...]
     samples: bytes
-    marks: tuple[bytes, ...] = ()
 
 
-WAV = Form("<", b"RIFF", (b"WAVE",), b"data", (b"WAVEfmt ",))
+WAV = Form("<", b"RIFF", (b"WAVE",), b"data")
 RIFX = Form(">", b"RIFX", (b"WAVE",), b"data")
 RF64 = Form("<", b"RF64", (b"WAVE",), b"data")
-AIFF = Form(">", b"FORM", (b"AIFF", b"AIFC"), b"SSND", (b"AIFFCOMM", b"AIFCFVER", b"AIFCCOMM"))
+AIFF = Form(">", b"FORM", (b"AIFF", b"AIFC"), b"SSND")
 FORMS = (WAV, RIFX, RF64, AIFF)
 
 
@@ -95,7 +92,8 @@ def _with_samples(
         end = _next_of(data, samples.body, form) if unknown else data.size
         there = end - samples.body
         remark = "" if unknown or not second else disagreement(size / second, there / second)
-        patches = _patches(data, form, described, size_at, there) if size < there or end < data.size else {}
+        wrong = size < there or end < data.size or form is RF64
+        patches = _patches(data, form, described, size_at, there) if wrong else {}
         return Stretch(kind, (Part(start, end, patches),), end, (remark,) if remark else ())
     end, more = samples.next, []
     for chunk in _chunks(data, samples.next, form, None):
@@ -137,7 +135,9 @@ def _done(
 
 def _chunks(data: FileBytes, start: int, form: Form, until: bytes | None) -> Iterator[_Chunk]:
     """The chunks from `start` on, as far as they are ones, up to the one named `until`."""
-    while len(header := data.at(start, 8)) == 8:
+    for _ in range(MOST_CHUNKS):
+        if len(header := data.at(start, 8)) < 8:
+            return
         name, size = header[:4], struct.unpack(form.order + "I", header[4:])[0]
         chunk = _Chunk(name, start, size)
         fits = chunk.body + size <= data.size and (until is not None or all(32 <= byte < 127 for byte in name))
@@ -145,12 +145,16 @@ def _chunks(data: FileBytes, start: int, form: Form, until: bytes | None) -> Ite
             return
         yield chunk
         start = chunk.next
+    raise IntricateFile
 
 
 def _next_of(data: FileBytes, start: int, form: Form) -> int:
-    """Where the next file of this form begins, behind `start`; the end of the file, where none does."""
-    places = [place - 8 for mark in form.marks if (place := data.find(mark, start)) >= 0]
-    return min((place for place in places if data.at(place, 4) == form.outer), default=data.size)
+    """Where the next file of this form begins, from `start` on; the end of the file, where none does."""
+    while (place := data.find(form.outer, start)) >= 0:
+        if data.at(place + 8, 4) in form.kinds:
+            return place
+        start = place + 1
+    return data.size
 
 
 def _bytes_per_second(data: FileBytes, described: dict[bytes, _Chunk], form: Form) -> float:

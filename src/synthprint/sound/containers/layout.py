@@ -8,12 +8,9 @@ from synthprint.sound.containers.parts import FileBytes, IntricateFile, Layout, 
 INTRICATE = "has more structure than any audio: not all of it was looked at, and part of its audio may be left out"
 MOST_STRETCHES = 1000
 LEAST_LEFT_OVER = 64  # bytes behind the end, from which on they are worth a word
-# Containers that no walker knows; FFmpeg reads them. Their bytes must not be taken for MP3.
-OTHERS = (
-    b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV", b"caff", b"riff", b"RIFF", b"FORM",
-    b"wvpk", b"TTA1", b"MAC ", b"#!AMR", b"\x0bw",
-    b"\0\0\1\xba", b".RMF", b"DSD ", b"MPCK", b"MP+", b"tBaK", b"nut/", b"#!SILK", b"Creative Voice",
-)  # fmt: skip
+# Containers that no walker knows, and whose bytes must not be taken for MP3: by FFmpeg alone, or by libsndfile too.
+FOREIGN = (b"\x1aE\xdf\xa3", b"0&\xb2u", b"FLV", b"wvpk", b"TTA1", b"MAC ", b"#!AMR", b"\x0bw", b"\0\0\1\xba", b".RMF")
+OTHERS = (*FOREIGN, b"caff", b"riff", b"RIFF", b"FORM", b"DSD ", b"MPCK", b"MP+", b"tBaK", b"nut/", b"Creative Voice")
 ATOMS = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot", b"moof", b"styp")
 
 
@@ -28,18 +25,21 @@ def layout(data: FileBytes) -> Layout:
 def _laid_out(data: FileBytes) -> Layout:
     stretches: list[Stretch] = []
     place = 0
-    while place < data.size and len(stretches) < MOST_STRETCHES and (stretch := _walked(data, place)):
+    while place < data.size and (stretch := _walked(data, place)):
         stretches.append(stretch)
         place = stretch.end
+        if len(stretches) > MOST_STRETCHES:
+            raise IntricateFile
     if not stretches:
-        return Layout()
+        head = data.at(0, 8)
+        return Layout(foreign=head.startswith(FOREIGN) or head[4:] in ATOMS)
     remarks = dict.fromkeys(remark for stretch in stretches for remark in stretch.remarks)
     left_over = data.size - mpeg.behind_tags(data, place)
     if left_over >= LEAST_LEFT_OVER:
         remarks[f"has {left_over:,} bytes behind its end that are of no audio: they were left out"] = None
     parts = tuple(part for stretch in stretches for part in stretch.parts)
     if len(parts) == 1 and not parts[0].patches and not parts[0].prefix:
-        parts = ()
+        return Layout((), tuple(remarks), foreign=parts[0].foreign)
     return Layout(parts, tuple(remarks), _joined(stretches))
 
 

@@ -27,5 +27,5 @@ def walk(data: FileBytes, start: int) -> Stretch:
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
         place = data.size if size == 0 else place + max(size, 8)
-    end = min(place, data.size)
-    return Stretch("MP4", (Part(start, end),), end)
+    end = min(place, data.size) if content else data.size
+    return Stretch("MP4", (Part(start, end, foreign=True),), end)

@@ -25,12 +25,14 @@ class Part:
     Attributes:
         patches: position in the file -> bytes that stand in for those there: a length that is right.
         prefix: bytes before the first: a header where the part has none.
+        foreign: whether it is of a kind that libsndfile must not take for another.
     """
 
     start: int
     end: int
     patches: Mapping[int, bytes] = field(default_factory=dict)
     prefix: bytes = b""
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ class Layout:
         parts: empty where the file is one part as it is.
         remarks: in words.
         joined: the remark on a file that is several; "" where it is one.
+        foreign: as that of a part, where there are none.
     """
 
     parts: tuple[Part, ...] = ()
     remarks: tuple[str, ...] = ()
     joined: str = ""
+    foreign: bool = False
 
 
 class IntricateFile(Exception):
