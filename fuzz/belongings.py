@@ -11,7 +11,7 @@ import numpy as np
 
 from fuzz.mutators.tensors import file_of
 from synthprint.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
-from synthprint.files import sha256
+from synthprint.doors import sha256
 from synthprint.recipes import BackboneChoice, Crop, Recipe
 from synthprint.tracing.gallery import Gallery
 from synthprint.tracing.gallery_files import (

@@ -51,6 +51,23 @@ def test_one_voice_on_one_of_many_channels(speech: np.ndarray, tmp_path: Path) -
     assert remark == "has 8 channels, of which number 4 was examined: their average is weak (18 dB below that channel)"
 
 
+def test_channels_that_cancel_for_a_while(speech: np.ndarray, tmp_path: Path) -> None:
+    twisted = np.concatenate([speech[: len(speech) * 4 // 5], -speech[len(speech) * 4 // 5 :]])
+    sound = decode(tmp_path, [speech, twisted])
+    np.testing.assert_array_equal(np.abs(sound.wave), np.abs(speech))
+    assert "was examined: their average cancels in " in sound.remarks[0]
+
+
+def test_the_channel_that_carries_speech_is_examined(speech: np.ndarray, tmp_path: Path) -> None:
+    noise = 0.3 * np.random.default_rng(0).standard_normal(len(speech)).astype(np.float32)
+    beside = decode(tmp_path, [noise, speech])
+    np.testing.assert_array_equal(beside.wave, speech)
+    assert "number 2 was examined: it rises and falls as speech does" in beside.remarks[0]
+    under = decode(tmp_path, [noise + speech, noise - speech])
+    np.testing.assert_allclose(under.wave, speech, atol=1e-6)
+    assert "the half of their difference was examined" in under.remarks[0]
+
+
 def test_an_offset_in_one_channel_is_not_taken_for_speech(speech: np.ndarray, tmp_path: Path) -> None:
     sound = decode(tmp_path, [speech, np.full_like(speech, 0.3)])
     assert sound.remarks == ()

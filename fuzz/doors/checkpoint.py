@@ -15,8 +15,8 @@ from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
 from synthprint.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
+from synthprint.doors import sha256
 from synthprint.extractors import Extractor, load_backbone, load_extractor
-from synthprint.files import sha256
 
 GRAPHS = ("sound", "other_input", "other_size", "other_window", "double", "custom", "not_a_number", "large", "external")
 

@@ -1,4 +1,4 @@
-"""A program of its own that decodes with PyAV: `python av_decoder.py PYAV_FOLDER FORMATS MEMORY CPU_S LACKING_S FILE`.
+"""A program of its own that decodes with PyAV: `python av_decoder.py PYAV_FOLDER FORMATS MEMORY CPU_S HIDDEN_S FILE`.
 
 First comes a line of JSON: what the file holds, or why it is not audio; then the samples, float32, channels side by
 side. In a process of its own it can be given limits of memory and time, and nothing that FFmpeg prints, does or breaks
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 NO_EDIT_LIST = {"ignore_editlist": "1"}  # an edit list says what of a track is played
 
 
-def main(packages: str, formats: str, memory: int, cpu_s: int, lacking_s: str, path: str) -> None:
+def main(packages: str, formats: str, memory: int, cpu_s: int, hidden_s: str, path: str) -> None:
     """Write what `path` holds to stdout."""
     import resource
 
@@ -32,7 +32,7 @@ def main(packages: str, formats: str, memory: int, cpu_s: int, lacking_s: str, p
             whole = _description(av, path, options | NO_EDIT_LIST)
         description["whole_s"] = whole["duration_s"]
         if None not in (whole["duration_s"], description["duration_s"]):
-            hidden = description["duration_s"] < whole["duration_s"] - float(lacking_s)
+            hidden = description["duration_s"] < whole["duration_s"] - float(hidden_s)
             options |= NO_EDIT_LIST if hidden else {}
         out.write(json.dumps(description).encode() + b"\n")
         _decode(av, path, options, out)
@@ -46,12 +46,13 @@ def _description(av: Any, path: str, options: dict[str, str]) -> dict[str, Any]:
             raise ValueError("no audio track")
         track = container.streams.audio[0]
         seconds = None if track.duration is None else float(track.duration * track.time_base)
-        whole = None if container.duration is None else container.duration / av.time_base
         return {
             "rate": track.rate,
             "channels": track.channels,
             "tracks": len(container.streams.audio),
-            "duration_s": whole if seconds is None else seconds,
+            "duration_s": seconds,
+            "started": 0.0 if track.start_time is None else float(track.start_time * track.time_base),
+            "clock": track.metadata.get("DURATION", ""),
             "format": container.format.name,
         }
 

@@ -18,8 +18,14 @@ from synthprint.errors import SynthprintError
 AUTO, MEAN, SIDE = "auto", "mean", "side"
 LEAST_SHARE = 0.2499  # power of the average, of the strongest channel's: half its amplitude
 OFFSET = (0.005, 1.0)  # what a quiet wave is apart from 0, between these, is an offset
+AUDIBLE_SHARE = 0.1  # of the strongest channel's power: an average of less is lost, whatever it is
+ACTIVE_SHARE = 1e-3  # of the power of the loudest frame: louder ones are speech, or what stands for it
+LOST_SHARE = 0.05  # of these, in which the average may be too weak; a splice may be one
+MOST_SHARE = 0.9  # from here on it is so "in all of it"
+STEADY_DB, CLEARER_DB, WIDEST_DB = 12.0, 15.0, 60.0  # noise rises and falls by less than that, speech by more
 FRAME_S = 0.05  # in which a wave is quiet or not
 QUIET_SHARE = 0.1  # of the frames, the quietest
+SURE_ERRORS = 4.0  # standard errors of an offset, as of noise, that it must surpass
 CONSTANT = 1e-14  # variance up to which a frame is: digital silence, which an editor may have put there
 MOVING_SHARE = 0.01  # of frames that are not, from which on those that are do not count
 
@@ -78,7 +84,6 @@ class Meter:
         self._frame = max(1, round(FRAME_S * rate))
         self._n = 0
         self._sums = np.zeros(channels)
-        self._squares = np.zeros(channels + 2)  # of each channel, of the average and of the side
         self._levels: list[
             np.ndarray
         ] = []  # of frames, the mean and the variance of each channel: [2, frames, channels]
@@ -91,51 +96,75 @@ class Meter:
     def _add(self, block: np.ndarray) -> None:
         self._n += len(block)
         self._sums += block.sum(axis=0, dtype=np.float64)
+        if block.shape[1] > 1:  # beside the channels their average, and the side of the first two
+            extra = np.stack([block.mean(axis=1), (block[:, 0] - block[:, 1]) / 2], axis=1)
+            block = np.concatenate([block, extra], axis=1)
         frames = block[: len(block) // self._frame * self._frame].reshape(-1, self._frame, block.shape[1])
         self._levels.append(np.stack([frames.mean(axis=1), frames.var(axis=1)]))
-        if block.shape[1] > 1:
-            mean, side = block.mean(axis=1), (block[:, 0] - block[:, 1]) / 2
-            self._squares[:-2] += np.einsum("nc,nc->c", block, block, dtype=np.float64)
-            self._squares[-2] += np.einsum("n,n->", mean, mean, dtype=np.float64)
-            self._squares[-1] += np.einsum("n,n->", side, side, dtype=np.float64)
 
     def choice(self, mix: Mix, wanted: str) -> tuple[Mix, str]:
         """What should have been made of the channels in place of `mix`, and a remark on it, where it is notable."""
-        if not self._n or not np.isfinite([*self._sums, *self._squares]).all():
+        if not self._n or not np.isfinite(self._sums).all():
             return mix, ""
+        means, powers = np.concatenate(self._levels, axis=1)
         channel, remark = mix.channel, ""
-        if wanted == AUTO and len(self._sums) > 1:
-            channel, remark = self._channel()
-        offsets = self._offsets()
+        if wanted == AUTO and len(self._sums) > 1 and np.isfinite(powers).all() and len(powers):
+            channel, remark = self._channel(powers.astype(np.float64))
+        offsets = self._offsets(means[:, : len(self._sums)], powers[:, : len(self._sums)])
         if channel in (MEAN, SIDE):
             offset = float(offsets.mean()) if channel == MEAN else float(offsets[0] - offsets[1]) / 2
         else:
             offset = float(offsets[int(channel) - 1])
         return Mix(channel, offset if OFFSET[0] <= abs(offset) <= OFFSET[1] else 0.0), remark
 
-    def _offsets(self) -> np.ndarray:
+    def _offsets(self, means: np.ndarray, powers: np.ndarray) -> np.ndarray:
         """Where each channel lies when it is quiet: the mean of its quietest frames, of those that are not constant.
 
         Not the mean of all: the pulses of some synthesizers, and of some voices, have one, and their pauses lie at 0.
         """
-        means, variances = np.concatenate(self._levels, axis=1)
         if not len(means):
             return self._sums / self._n
-        moving = variances > CONSTANT
+        moving = powers > CONSTANT
         moving |= moving.sum(axis=0) < MOVING_SHARE * len(means)
-        quiet = np.nanquantile(np.where(moving, variances, np.nan), QUIET_SHARE, axis=0)
-        return np.asarray(np.mean(means, axis=0, where=moving & (variances <= quiet), dtype=np.float64))
+        quiet = moving & (powers <= np.nanquantile(np.where(moving, powers, np.nan), QUIET_SHARE, axis=0))
+        offsets = np.mean(means, axis=0, where=quiet, dtype=np.float64)
+        errors = np.sqrt(np.mean(powers, axis=0, where=quiet, dtype=np.float64) / (quiet.sum(axis=0) * self._frame))
+        return np.where(np.abs(offsets) > SURE_ERRORS * errors, offsets, 0.0)
 
-    def _channel(self) -> tuple[str, str]:
-        means = self._sums / self._n
-        powers = self._squares / self._n - np.concatenate([means, [means.mean(), (means[0] - means[1]) / 2]]) ** 2
-        strongest = int(powers[:-2].argmax())
-        most, mean = float(powers[strongest]), float(powers[-2])
-        if not most > 0 or mean >= LEAST_SHARE * most:
+    def _channel(self, powers: np.ndarray) -> tuple[str, str]:
+        """The channel to examine, from the powers of frames [frames, channels + 2], and a remark on it."""
+        channels, mean = powers[:, :-2], powers[:, -2]
+        totals = channels.sum(axis=0)
+        if mean.sum() >= AUDIBLE_SHARE * totals.max() and (clearer := _clearer(powers)):
+            return clearer, self._remark(clearer, "it rises and falls as speech does, and their average hardly")
+        strongest, loudest = int(totals.argmax()), channels.max(axis=1)
+        active = loudest > ACTIVE_SHARE * loudest.max()
+        lost = active & (mean < LEAST_SHARE * loudest)
+        if not active.any() or lost.sum() <= LOST_SHARE * active.sum():
             return MEAN, ""
-        loss_db = 10 * math.log10(most / max(mean, most * 1e-10))
-        why = "their average cancels" if len(means) == 2 and powers[-1] > powers[-2] else "their average is weak"
-        return str(strongest + 1), (
-            f"has {len(means)} channels, of which number {strongest + 1} was examined: {why} ({loss_db:.0f} dB below "
-            "that channel)"
-        )
+        loss_db = 10 * math.log10(loudest[lost].sum() / max(mean[lost].sum(), loudest[lost].sum() * 1e-10))
+        cancels = channels.shape[1] == 2 and powers[lost, -1].sum() > mean[lost].sum()
+        part = "" if lost.sum() > MOST_SHARE * active.sum() else f" in {lost.sum() / active.sum():.0%} of it"
+        why = f"their average {'cancels' if cancels else 'is weak'}{part} ({loss_db:.0f} dB below that channel)"
+        return str(strongest + 1), self._remark(str(strongest + 1), why)
+
+    def _remark(self, channel: str, why: str) -> str:
+        which = "the half of their difference" if channel == SIDE else f"number {channel}"
+        return f"has {len(self._sums)} channels, of which {which} was examined: {why}"
+
+
+def _clearer(powers: np.ndarray) -> str:
+    """The channel, or side, that rises and falls as speech does where the average hardly does; "" where that does."""
+    ranges_db = np.array([_range_db(column) for column in powers.T])
+    if len(ranges_db) > 4:
+        ranges_db[-1] = 0.0  # there is no side of more than two
+    best = int(ranges_db.argmax())
+    if ranges_db[-2] >= STEADY_DB or ranges_db[best] <= ranges_db[-2] + CLEARER_DB:
+        return ""
+    return SIDE if best == len(ranges_db) - 1 else str(best + 1)
+
+
+def _range_db(powers: np.ndarray) -> float:
+    """How far the level of frames rises and falls: from its lower to its upper tenth; at most WIDEST_DB."""
+    low, high = np.quantile(powers, [0.1, 0.9])
+    return 10 * math.log10(max(high, 1e-20) / max(low, high * 10 ** (-WIDEST_DB / 10), 1e-20))

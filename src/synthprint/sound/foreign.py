@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import selectors
 import shutil
 import subprocess
@@ -39,9 +40,10 @@ FORMATS = (
     "mpegts", "mxf", "nut", "ogg", "oma", "qcp", "rm", "sox", "tak", "truehd", "tta", "voc", "w64", "wav", "webm", "wv",
 )  # fmt: skip
 # Formats whose duration stands in the file; that of others is guessed from their bitrate.
-TIMED = ("3gp", "asf", "avi", "flv", "matroska", "mov", "mp4", "nut", "webm")
+TIMED = ("3gp", "avi", "flv", "matroska", "mov", "mp4", "nut", "webm")
 EDITED = "mov"  # the family of formats with edit lists, which say what of a track is played
 NO_EDIT_LIST = ["-ignore_editlist", "1"]
+HIDDEN_S = 0.2  # that an edit list may leave out: what an encoder put before and behind
 LACKING_S = 0.5  # by which what decodes may fall short of the duration that the file claims
 
 
@@ -90,7 +92,7 @@ def _with_ffmpeg(path: Path) -> Iterator[ForeignTrack]:
 
 def _probed(path: Path, words: Sequence[str]) -> dict[str, Any]:
     """What ffprobe says of a file, with the names of `av_decoder`; a rate of 0 where it has no audio."""
-    wanted = "stream=codec_type,sample_rate,channels,duration:format=format_name,duration"
+    wanted = "stream=codec_type,sample_rate,channels,start_time,duration:stream_tags=DURATION:format=format_name"
     with _running(path, ["ffprobe", "-show_entries", wanted, "-of", "json", *words]) as output:
         text = output.read_all()
     try:
@@ -101,12 +103,12 @@ def _probed(path: Path, words: Sequence[str]) -> dict[str, Any]:
     if not tracks:
         return {"rate": 0, "channels": 1, "tracks": 0, "duration_s": None, "format": ""}
     whole = probed.get("format", {})
-    seconds = tracks[0].get("duration", whole.get("duration"))
+    tagged, started = tracks[0].get("tags", {}).get("DURATION", ""), float(tracks[0].get("start_time", 0.0))
     return {
         "rate": int(tracks[0].get("sample_rate", 0)),
         "channels": int(tracks[0].get("channels", 0)),
         "tracks": len(tracks),
-        "duration_s": None if seconds is None else float(seconds),
+        "duration_s": float(tracks[0]["duration"]) if "duration" in tracks[0] else clock_s(tagged, started),
         "format": whole.get("format_name", ""),
     }
 
@@ -120,7 +122,7 @@ def _with_av(path: Path) -> Iterator[ForeignTrack]:
         remedy = "install ffmpeg, or pip install 'synthprint[media]', for m4a, mp4, webm and amr"
         raise AudioError(path, f"is not audio that libsndfile reads; {remedy}")
     packages, program = Path(found.origin).parents[1], Path(__file__).with_name("av_decoder.py")
-    limits = [",".join(FORMATS), str(MEMORY_BYTES), str(CPU_S), str(LACKING_S)]
+    limits = [",".join(FORMATS), str(MEMORY_BYTES), str(CPU_S), str(HIDDEN_S)]
     command = [sys.executable, "-I", str(program), str(packages), *limits, str(path)]
     with _running(path, command) as output:
         line = output.read_line()
@@ -130,13 +132,21 @@ def _with_av(path: Path) -> Iterator[ForeignTrack]:
             description = {"error": "its decoder broke off"}
         if "error" in description:
             raise AudioError(path, NOT_AUDIO)
+        if description["duration_s"] is None:
+            description["whole_s"] = description["duration_s"] = clock_s(description["clock"], description["started"])
         yield _track(description, description["rate"], _plausible(path, description["channels"]), output)
+
+
+def clock_s(text: str, started: float) -> float | None:
+    """How long a track is that ends at "00:00:03.308000000", as Matroska notes it; None where that is not there."""
+    parts = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", text)
+    return int(parts[1]) * 3600 + int(parts[2]) * 60 + float(parts[3]) - started if parts else None
 
 
 def _is_hidden(description: dict[str, Any], whole: dict[str, Any]) -> bool:
     """Whether an edit list leaves out audio that the file holds."""
     shown_s, whole_s = description["duration_s"], whole["duration_s"]
-    return None not in (shown_s, whole_s) and shown_s < whole_s - LACKING_S
+    return None not in (shown_s, whole_s) and shown_s < whole_s - HIDDEN_S
 
 
 def _track(description: dict[str, Any], rate: int, channels: int, output: _Output) -> ForeignTrack:
@@ -160,7 +170,8 @@ def _counted(blocks: Iterator[np.ndarray], description: dict[str, Any], track: F
         yield block
     claimed, seconds = description["whole_s"], frames / track.rate
     timed = any(name in TIMED for name in description["format"].split(","))
-    if timed and claimed is not None and seconds < claimed - LACKING_S:
+    lacking_s = HIDDEN_S if EDITED in description["format"] else LACKING_S
+    if timed and claimed is not None and seconds < claimed - lacking_s:
         track.remarks.append(disagreement(claimed, seconds))
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -82,16 +84,22 @@ def opened(path: Path) -> Iterator[Source]:
     file, stamp = _open(path)
     with file:
         laid_out = _laid_out(path, file.fileno(), stamp)
-        remarks = list(laid_out.remarks)
-        if native := _native_tracks(path, file.fileno(), laid_out.parts, remarks):
-            yield Source(path, native, remarks, stamp, native=True)
-        else:
-            with foreign.opened(path) as track:
-                _check_rate(track.rate, path)
-                again = _again(path, track)
-                first = Track(track.rate, track.channels, again, remarks=track.remarks)
-                yield Source(path, [first], remarks, stamp, native=False)
+        with ExitStack() as temporary:
+            tracks, left_out = ([], 0) if laid_out.foreign else _tracks(path, file.fileno(), laid_out.parts, temporary)
+            remarks = [*([_joined(laid_out.joined, left_out)] if laid_out.joined else []), *laid_out.remarks]
+            if left_out and tracks and not laid_out.joined:
+                remarks.append(f"has {left_out:,} bytes that do not decode: they were left out")
+            if tracks:
+                yield Source(path, tracks, remarks, stamp, native=True)
+            else:
+                track = _foreign_track(path, path, temporary)
+                yield Source(path, [track], list(laid_out.remarks), stamp, native=False)
         check_unchanged(path, stamp)
+
+
+def _joined(remark: str, left_out: int) -> str:
+    told = f"{left_out:,} bytes of them do not decode, and were left out" if left_out else "all of them were examined"
+    return f"{remark}: {told}"
 
 
 def _laid_out(path: Path, descriptor: int, stamp: Stamp) -> Layout:
@@ -101,18 +109,20 @@ def _laid_out(path: Path, descriptor: int, stamp: Stamp) -> Layout:
         raise AudioError(path, f"cannot be read: {error}") from error
 
 
-def _again(path: Path, track: foreign.ForeignTrack) -> Callable[[], Iterator[np.ndarray]]:
-    """Reads a foreign track: the first time what is open already, then anew."""
-    first = [track.blocks]
+def _foreign_track(path: Path, place: Path, open_decoders: ExitStack) -> Track:
+    """The first track of what libsndfile does not read; `place` is where its bytes lie, `path` names it in errors."""
+    first = open_decoders.enter_context(foreign.opened(place))
+    _check_rate(first.rate, path)
+    unread = [first.blocks]
 
     def frames() -> Iterator[np.ndarray]:
-        if first:
-            yield from first.pop()
+        if unread:
+            yield from unread.pop()
             return
-        with foreign.opened(path) as anew:
+        with foreign.opened(place) as anew:
             yield from anew.blocks
 
-    return frames
+    return Track(first.rate, first.channels, frames, remarks=first.remarks)
 
 
 def _open(path: Path) -> tuple[BinaryIO, Stamp]:
@@ -149,31 +159,50 @@ def check_unchanged(path: Path, stamp: Stamp) -> None:
         raise AudioError(path, CHANGED)
 
 
-def _native_tracks(path: Path, descriptor: int, parts: tuple[Part, ...], remarks: list[str]) -> list[Track]:
-    """The parts as libsndfile reads them, the file as it is where there are none; no track, where it does not read it.
+def _tracks(path: Path, descriptor: int, parts: tuple[Part, ...], temporary: ExitStack) -> tuple[list[Track], int]:
+    """The parts as tracks, and how many bytes do not decode; no track, where FFmpeg is to read the whole file.
 
     Args:
-        remarks: are added to.
+        parts: the file as it is where there are none.
+        temporary: keeps parts that libsndfile does not read as files of their own, for FFmpeg.
 
     Raises:
         AudioError: a header is impossible.
     """
     tracks: list[Track] = []
+    left_out = 0
     for part in parts or (None,):
-        opening = _opening(path, descriptor, part)
-        file = opening()
-        if file is None:
-            if not tracks or part is None:
-                return []
-            remarks.append(f"has {part.end - part.start:,} bytes that do not decode: they were left out")
-            continue
-        with file:
-            _check_rate(file.samplerate, path)
-            frames = file.frames if 0 <= file.frames < UNKNOWN_FRAMES else None
-            track = Track(file.samplerate, file.channels, lambda: iter(()), frames, file.format, file.subtype, opening)
-        track.blocks = _reading(opening, track)
-        tracks.append(track)
-    return tracks
+        track = None if part and part.foreign else _native_track(path, _opening(path, descriptor, part))
+        if track is None and part is not None:
+            with suppress(AudioError):
+                place = temporary.enter_context(_as_file(path, descriptor, part))
+                track = _foreign_track(path, place, temporary)
+        if track:
+            tracks.append(track)
+        elif part:
+            left_out += part.end - part.start
+    return tracks, left_out
+
+
+def _native_track(path: Path, opening: Callable[[], Any]) -> Track | None:
+    file = opening()
+    if file is None:
+        return None
+    with file:
+        _check_rate(file.samplerate, path)
+        frames = file.frames if 0 <= file.frames < UNKNOWN_FRAMES else None
+        track = Track(file.samplerate, file.channels, lambda: iter(()), frames, file.format, file.subtype, opening)
+    track.blocks = _reading(opening, track)
+    return track
+
+
+@contextmanager
+def _as_file(path: Path, descriptor: int, part: Part) -> Iterator[Path]:
+    """A part as a temporary file."""
+    with NamedTemporaryFile(prefix="synthprint-", suffix=path.suffix) as file:
+        shutil.copyfileobj(PartFile(descriptor, part), file)
+        file.flush()
+        yield Path(file.name)
 
 
 def _opening(path: Path, descriptor: int, part: Part | None) -> Callable[[], Any]:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from synthprint.sound.containers.parts import FileBytes, Layout, Part, disagreement, joined
+from synthprint.sound.containers.parts import FileBytes, IntricateFile, Part, Stretch, disagreement
 
-UNKNOWN_FROM = 0x7FFF0000  # a size from here on is no size, where the file is smaller
+UNKNOWN_FROM = 0x7F000000  # a size from here on is no size, where the file is smaller
 LEFT_OVER_S = 0.05  # audio behind the end that the header names, from which on it is taken in
 LEAST_LEFT_OVER = 64  # bytes
+MOST_CHUNKS = 100_000
+PLAIN = (1, 3, 0xFFFE)  # codings of WAV whose frames are of one size: integers, floating point, either
+Known = Callable[[FileBytes, int], bool]  # whether another file begins at a place
 
 
 @dataclass(frozen=True)
-class _Form:
-    """What differs between the two: byte order, the outer chunk, its kinds, and the chunk with the samples."""
+class Form:
+    """What differs between chunked formats: byte order, outer chunk, its kinds, the chunk with the samples."""
 
     order: str
     outer: bytes
@@ -27,11 +30,14 @@ class _Form:
     samples: bytes
 
 
-WAV = _Form("<", b"RIFF", (b"WAVE",), b"data")
-AIFF = _Form(">", b"FORM", (b"AIFF", b"AIFC"), b"SSND")
+WAV = Form("<", b"RIFF", (b"WAVE",), b"data")
+RIFX = Form(">", b"RIFX", (b"WAVE",), b"data")
+RF64 = Form("<", b"RF64", (b"WAVE",), b"data")
+AIFF = Form(">", b"FORM", (b"AIFF", b"AIFC"), b"SSND")
+FORMS = (WAV, RIFX, RF64, AIFF)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Chunk:
     name: bytes
     start: int  # of its header
@@ -46,89 +52,120 @@ class _Chunk:
         return self.body + self.size + self.size % 2
 
 
-def wav(data: FileBytes) -> Layout:
-    """The layout of a RIFF WAVE file, or of several that were joined."""
-    return _forms(data, WAV)
+def form_at(data: FileBytes, place: int) -> Form | None:
+    """The form of the file that begins at `place`, if one does."""
+    head = data.at(place, 12)
+    return next((form for form in FORMS if head[:4] == form.outer and head[8:12] in form.kinds), None)
 
 
-def aiff(data: FileBytes) -> Layout:
-    """The layout of an AIFF or AIFC file, or of several that were joined."""
-    return _forms(data, AIFF)
+def walk(data: FileBytes, start: int, place: int, form: Form, known: Known) -> Stretch:
+    """The file whose bytes begin at `start`, and its first chunk at `place`.
+
+    Args:
+        known: says where another file begins.
+    """
+    kind = form.kinds[0].decode()
+    described: dict[bytes, _Chunk] = {}
+    samples = None
+    for chunk in _chunks(data, place + 12, form, form.samples):
+        samples = chunk
+        described.setdefault(chunk.name, chunk)
+        if chunk.name == form.samples:
+            break
+    if samples is None or samples.name != form.samples:
+        return Stretch(kind, (Part(start, data.size),), data.size)
+    return _with_samples(data, start, place, form, known, described, kind)
 
 
-def _forms(data: FileBytes, form: _Form) -> Layout:
-    parts: list[Part] = []
-    remarks: list[str] = []
-    start = 0
-    while start < data.size:
-        part, remark = _part(data, start, form)
-        parts.append(part)
-        remarks += [remark] if remark else []
-        start = part.end
-    if len(parts) > 1:
-        remarks.insert(0, joined(len(parts), form.kinds[0].decode()))
-    elif parts == [data.whole()]:
-        parts = []
-    return Layout(tuple(parts), tuple(remarks))
-
-
-def _part(data: FileBytes, start: int, form: _Form) -> tuple[Part, str]:
-    """The part that begins at `start`, and a remark on it."""
-    rest = Part(start, data.size)
-    chunks = list(_chunks(data, start + 12, form, form.samples))
-    if not chunks or chunks[-1].name != form.samples:
-        return rest, ""
-    samples, second = chunks[-1], _bytes_per_second(data, chunks, form)
+def _with_samples(
+    data: FileBytes, start: int, place: int, form: Form, known: Known, described: dict[bytes, _Chunk], kind: str
+) -> Stretch:
+    samples, second = described[form.samples], _bytes_per_second(data, described, form)
+    size, size_at = samples.size, samples.start + 4
+    if form is RF64 and size == 0xFFFFFFFF and b"ds64" in described:
+        size_at = described[b"ds64"].body + 8
+        size = int.from_bytes(data.at(size_at, 8), "little")
+        samples = _Chunk(samples.name, samples.start, size)
     there = data.size - samples.body
-    if samples.size > there:
-        if samples.size >= UNKNOWN_FROM or not second:
-            return rest, ""
-        return rest, disagreement(samples.size / second, there / second)
-    end = samples.next
+    unknown = size == 0 or size >= UNKNOWN_FROM
+    if size > there or (unknown and form is RF64):
+        end = _next_of(data, samples.body, form) if unknown else data.size
+        there = end - samples.body
+        remark = "" if unknown or not second else disagreement(size / second, there / second)
+        wrong = size < there or end < data.size or form is RF64
+        patches = _patches(data, form, described, size_at, there) if wrong else {}
+        return Stretch(kind, (Part(start, end, patches),), end, (remark,) if remark else ())
+    end, more = samples.next, []
     for chunk in _chunks(data, samples.next, form, None):
+        if known(data, chunk.start):
+            break
+        more += [chunk] if chunk.name == form.samples and chunk.size else []
         end = chunk.next
-    if _is_form(data, end, form):
-        return Part(start, end), ""
     left_over = data.size - end
-    if left_over < max(LEAST_LEFT_OVER, LEFT_OVER_S * second):
-        return rest, ""
-    patches = {samples.start + 4: struct.pack(form.order + "I", there)}
-    if form is AIFF:
-        patches |= _frames_patch(data, chunks, there)
-    remark = disagreement(samples.size / second, there / second) if samples.size and second else ""
-    return Part(start, data.size, patches), remark
+    if known(data, end) or left_over < max(LEAST_LEFT_OVER, LEFT_OVER_S * second):
+        return _done(data, start, place, kind, described, more, samples, end, left_over)
+    following = _next_of(data, end, form)
+    there = following - samples.body
+    remark = disagreement(size / second, there / second) if size and second else ""
+    patches = _patches(data, form, described, size_at, there)
+    return Stretch(kind, (Part(start, following, patches),), following, (remark,) if remark else ())
 
 
-def _chunks(data: FileBytes, start: int, form: _Form, until: bytes | None) -> Iterator[_Chunk]:
+def _done(
+    data: FileBytes,
+    start: int,
+    place: int,
+    kind: str,
+    described: dict[bytes, _Chunk],
+    more: list[_Chunk],
+    samples: _Chunk,
+    end: int,
+    left_over: int,
+) -> Stretch:
+    """A file that ends where it says, with further chunks of samples as parts of their own."""
+    end = data.size if left_over < LEAST_LEFT_OVER else min(end, data.size)
+    if not more:
+        return Stretch(kind, (Part(start, end),), end)
+    form_chunk = described.get(b"fmt ")
+    head = data.at(place, 12) + (data.at(form_chunk.start, form_chunk.next - form_chunk.start) if form_chunk else b"")
+    parts = [Part(start, samples.next), *(Part(chunk.start, chunk.next, prefix=head) for chunk in more)]
+    remark = f"has {len(parts)} chunks of samples: all of them were examined, one after the other"
+    return Stretch(kind, tuple(parts), end, (remark,))
+
+
+def _chunks(data: FileBytes, start: int, form: Form, until: bytes | None) -> Iterator[_Chunk]:
     """The chunks from `start` on, as far as they are ones, up to the one named `until`."""
-    while len(header := data.at(start, 8)) == 8:
+    for _ in range(MOST_CHUNKS):
+        if len(header := data.at(start, 8)) < 8:
+            return
         name, size = header[:4], struct.unpack(form.order + "I", header[4:])[0]
         chunk = _Chunk(name, start, size)
-        is_name = name == until or (all(32 <= byte < 127 for byte in name) and name != form.outer)
-        if not is_name or (name != until and chunk.body + size > data.size):
+        fits = chunk.body + size <= data.size and (until is not None or all(32 <= byte < 127 for byte in name))
+        if name != until and not fits:
             return
         yield chunk
-        if name == until:
-            return
         start = chunk.next
+    raise IntricateFile
 
 
-def _is_form(data: FileBytes, start: int, form: _Form) -> bool:
-    header = data.at(start, 12)
-    return header[:4] == form.outer and header[8:12] in form.kinds
+def _next_of(data: FileBytes, start: int, form: Form) -> int:
+    """Where the next file of this form begins, from `start` on; the end of the file, where none does."""
+    while (place := data.find(form.outer, start)) >= 0:
+        if data.at(place + 8, 4) in form.kinds:
+            return place
+        start = place + 1
+    return data.size
 
 
-def _body(data: FileBytes, chunks: list[_Chunk], name: bytes, count: int) -> bytes:
-    body = next((data.at(chunk.body, count) for chunk in chunks if chunk.name == name), b"")
-    return body if len(body) == count else b""
-
-
-def _bytes_per_second(data: FileBytes, chunks: list[_Chunk], form: _Form) -> float:
+def _bytes_per_second(data: FileBytes, described: dict[bytes, _Chunk], form: Form) -> float:
     """What a second of samples takes; 0 where that is not said."""
-    if form is WAV:
-        body = _body(data, chunks, b"fmt ", 16)
-        return float(struct.unpack("<I", body[8:12])[0]) if body else 0.0
-    body = _body(data, chunks, b"COMM", 18)
+    if form is not AIFF:
+        body = _body(data, described, b"fmt ", 16)
+        if not body:
+            return 0.0
+        coding, _, rate, second, align = struct.unpack(form.order + "HHIIH", body[:14])
+        return float(rate * align if coding in PLAIN else second)
+    body = _body(data, described, b"COMM", 18)
     if not body:
         return 0.0
     channels, _, bits, exponent, mantissa = struct.unpack(">HIHHQ", body)
@@ -137,28 +174,35 @@ def _bytes_per_second(data: FileBytes, chunks: list[_Chunk], form: _Form) -> flo
     return channels * ((bits + 7) // 8) * math.ldexp(mantissa, exponent - 16383 - 63)
 
 
-def _frames_patch(data: FileBytes, chunks: list[_Chunk], there: int) -> dict[int, bytes]:
-    """AIFF counts its frames a second time, in COMM."""
-    common = next((chunk for chunk in chunks if chunk.name == b"COMM"), None)
-    body = _body(data, chunks, b"COMM", 18)
-    if common is None or not body:
-        return {}
-    channels, _, bits = struct.unpack(">HIH", body[:8])
-    frames = (there - 8) // max(1, channels * ((bits + 7) // 8))
-    return {common.body + 2: struct.pack(">I", frames)}
+def _body(data: FileBytes, described: dict[bytes, _Chunk], name: bytes, count: int) -> bytes:
+    body = data.at(described[name].body, count) if name in described else b""
+    return body if len(body) == count else b""
 
 
-def au(data: FileBytes) -> Layout:
-    """The layout of a Sun / NeXT AU file."""
+def _patches(data: FileBytes, form: Form, described: dict[bytes, _Chunk], size_at: int, there: int) -> dict[int, bytes]:
+    """The right size of the samples, where it stands; AIFF counts its frames a second time, in COMM."""
+    if form is RF64:
+        return {size_at: there.to_bytes(8, "little")} if size_at != described[b"data"].start + 4 else {}
+    patches = {size_at: struct.pack(form.order + "I", min(there, 0xFFFFFFFF))}
+    body = _body(data, described, b"COMM", 18) if form is AIFF else b""
+    if body:
+        channels, _, bits = struct.unpack(">HIH", body[:8])
+        frames = (there - 8) // max(1, channels * ((bits + 7) // 8))
+        patches[described[b"COMM"].body + 2] = struct.pack(">I", frames)
+    return patches
+
+
+def au(data: FileBytes) -> Stretch:
+    """A Sun / NeXT AU file, which ends where the file does."""
     header = data.at(0, 24)
+    whole = Stretch("AU", (data.whole(),), data.size)
     if len(header) < 24:
-        return Layout()
+        return whole
     _, start, size, coding, rate, channels = struct.unpack(">4s5I", header)
     there = data.size - start
     second = rate * channels * {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(coding, 0)
     if size in (there, 0xFFFFFFFF) or not second or there <= 0:
-        return Layout()
+        return whole
     remarks = (disagreement(size / second, there / second),) if size else ()
-    return (
-        Layout((Part(0, data.size, {8: struct.pack(">I", there)}),), remarks) if size < there else Layout((), remarks)
-    )
+    patches = {8: struct.pack(">I", there)} if size < there else {}
+    return Stretch("AU", (Part(0, data.size, patches),), data.size, remarks)

@@ -6,14 +6,19 @@ import functools
 import re
 from dataclasses import dataclass
 
-from synthprint.sound.containers.parts import FileBytes, Layout, Part, disagreement, joined
+from synthprint.sound.containers.parts import FileBytes, Part, Stretch, disagreement
 
 MARK = b"fLaC"
 STREAM_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # the first block, always 34 bytes; or the only one
 TOTAL_AT, TOTAL_BITS = 18, 36  # bytes from the mark to the eight that end with the number of samples
 MOST_CANDIDATES = 10_000  # places that are looked at for the last frame; there is one in 32 kB by chance
 LONGEST_FRAME = 1 << 21  # bytes, about: 65,535 samples of 8 channels
+SHORTEST_FRAME = 8  # bytes
+LEAST_BEHIND = 1024  # bytes, from which on they are worth a word
+LARGEST_BLOCK_TYPE = 127
 ID3V1_BYTES = 128
+# What another file begins with, long enough not to stand in the frames by chance.
+FOLLOWING = (MARK + STREAM_INFO[0], MARK + STREAM_INFO[1], b"OggS\0\2\0\0\0\0\0\0")
 SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
 
 
@@ -27,58 +32,85 @@ class _Frame:
     variable: bool
 
 
-def flac(data: FileBytes, start: int = 0) -> Layout:
-    """The layout of a FLAC file, or of several that were joined; the first begins at `start`."""
-    starts = [0]
-    while (place := data.find(MARK, max(starts[-1], start) + 4)) >= 0:
-        if data.at(place + 4, 4) in STREAM_INFO:
-            starts.append(place)
-        else:
-            start = place  # the letters alone: look on behind them
-    parts, remarks = [], []
-    for first, end in zip(starts, [*starts[1:], data.size], strict=True):
-        part, remark = _part(data, first, first or data.find(MARK, 0), end)
-        parts.append(part)
-        remarks += [remark] if remark else []
-    if len(parts) > 1:
-        remarks.insert(0, joined(len(parts), "FLAC"))
-    return Layout(tuple(parts) if parts != [data.whole()] else (), tuple(remarks))
-
-
-def _part(data: FileBytes, first: int, mark: int, end: int) -> tuple[Part, str]:
-    """The stream from `first` to before `end`, its header at `mark`, with the number of samples that it holds."""
+def walk(data: FileBytes, start: int, mark: int) -> Stretch:
+    """The stream whose bytes begin at `start`, and its header at `mark`, with the samples that it really holds."""
+    frames = _metadata_end(data, mark)
+    end = min((place for what in FOLLOWING if (place := data.find(what, frames)) >= 0), default=data.size)
     header = data.at(mark + 8, 34)
     if len(header) < 34:
-        return Part(first, end), ""
+        return Stretch("FLAC", (Part(start, end),), end)
     smallest, largest = int.from_bytes(header[0:2], "big"), int.from_bytes(header[2:4], "big")
     fields = int.from_bytes(header[10:18], "big")
     rate, claimed = fields >> 44, fields & ((1 << TOTAL_BITS) - 1)
+    last = _last_frame(data, frames, _without_tags(data, frames, end), largest if smallest == largest else 0)
+    if last is None or not rate:
+        return Stretch("FLAC", (Part(start, end),), end)
+    there, behind = last
+    remarks = []
+    if behind is not None and behind > LEAST_BEHIND:
+        remarks.append(f"has {behind:,} bytes behind its last frame that are no audio: they were left out")
+    if claimed and there != claimed:
+        remarks.append(disagreement(claimed / rate, there / rate))
+    elif behind is None:
+        remarks.append("breaks off in the middle of a frame: what comes before was examined")
+    patched = (fields >> TOTAL_BITS << TOTAL_BITS | there).to_bytes(8, "big")
+    patches = {mark + TOTAL_AT: patched} if there != claimed else {}
+    return Stretch("FLAC", (Part(start, end, patches),), end, tuple(remarks))
+
+
+def _metadata_end(data: FileBytes, mark: int) -> int:
+    """Where the blocks of metadata end, pictures among them."""
+    place = mark + 4
+    while len(header := data.at(place, 4)) == 4 and header[0] & 0x7F < LARGEST_BLOCK_TYPE:
+        place += 4 + int.from_bytes(header[1:], "big")
+        if header[0] & 0x80:
+            break
+    return min(place, data.size)
+
+
+def _without_tags(data: FileBytes, start: int, end: int) -> int:
+    """`end`, or where the tags that others put behind a stream begin."""
     if data.at(end - ID3V1_BYTES, 3) == b"TAG":
         end -= ID3V1_BYTES
-    there = _samples(data, mark + 42, end, largest if smallest == largest else 0)
-    if there is None or there == claimed or not rate:
-        return Part(first, end), ""
-    patched = (fields >> TOTAL_BITS << TOTAL_BITS | there).to_bytes(8, "big")
-    remark = disagreement(claimed / rate, there / rate) if claimed else ""
-    return Part(first, end, {mark + TOTAL_AT: patched}), remark
+    footer = data.at(end - 32, 32)
+    if footer[:8] == b"APETAGEX":
+        size, flags = int.from_bytes(footer[12:16], "little"), int.from_bytes(footer[20:24], "little")
+        end -= size + (32 if flags & 0x80000000 else 0)
+    return max(end, start)
 
 
-def _samples(data: FileBytes, start: int, end: int, block: int) -> int | None:
-    """How many samples there are in whole frames before `end`, by the number of the last; None where that is unclear.
+def _last_frame(data: FileBytes, start: int, end: int, block: int) -> tuple[int, int | None] | None:
+    """How many samples there are in whole frames before `end`, and how many bytes behind the last frame.
+
+    The second is None where the last frame is not whole; both are, where that is unclear.
 
     Args:
         block: samples of each frame but the last, where all are of one size; else 0.
     """
-    tail = data.at(max(start, end - LONGEST_FRAME), end - max(start, end - LONGEST_FRAME))
+    first = max(start, end - LONGEST_FRAME)
+    tail = data.at(first, end - first)
     places = [found.start() for found in re.finditer(rb"\xff[\xf8\xf9]", tail)]
     for place in places[: -1 - MOST_CANDIDATES : -1]:
         frame = _frame(tail, place)
         if frame is None or (not frame.variable and not block):
             continue
         before = frame.number if frame.variable else frame.number * block
-        whole = _crc16(tail[place:-2]) == int.from_bytes(tail[-2:], "big")
-        return before + frame.samples if whole else before
+        behind = _behind(tail[place:])
+        return (before if behind is None else before + frame.samples), behind
     return None
+
+
+def _behind(data: bytes) -> int | None:
+    """How many bytes stand behind the frame that begins `data`; None where it does not end.
+
+    It ends with its check: there the check of all before, and of itself, is 0. By chance that happens within, too.
+    """
+    crc, table, last = 0, _table(16, 0x8005), 0
+    for place, byte in enumerate(data, 1):
+        crc = (crc << 8 & 0xFFFF) ^ table[crc >> 8 ^ byte]
+        if not crc:
+            last = place
+    return len(data) - last if last >= SHORTEST_FRAME else None
 
 
 def _frame(data: bytes, start: int) -> _Frame | None:
@@ -109,11 +141,6 @@ def _frame(data: bytes, start: int) -> _Frame | None:
 
 def _crc8(data: bytes) -> int:
     return functools.reduce(lambda crc, byte: _table(8, 0x07)[crc ^ byte], data, 0)
-
-
-def _crc16(data: bytes) -> int:
-    table = _table(16, 0x8005)
-    return functools.reduce(lambda crc, byte: (crc << 8 & 0xFFFF) ^ table[crc >> 8 ^ byte], data, 0)
 
 
 @functools.cache

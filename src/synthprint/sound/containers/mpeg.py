@@ -6,11 +6,14 @@ frames. It is a number like any other: files that are joined, cut or altered hav
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from synthprint.sound.containers.parts import FileBytes, Layout, Part, disagreement, joined
+from synthprint.sound.containers.parts import CHUNK_BYTES, FileBytes, IntricateFile, Part, Stretch, disagreement
+
+Known = Callable[[FileBytes, int], bool]
 
 # kbit/s by the index in a header: layers I, II, III of MPEG 1; layer I, then II and III, of MPEG 2 and 2.5
 _MPEG1 = {
@@ -23,7 +26,11 @@ _MPEG2 = {1: (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)} |
 )
 _RATES = (44100, 48000, 32000)  # of MPEG 1; half of it in MPEG 2, a quarter in MPEG 2.5
 MIDDLE_BITRATE = 8  # index of one at which a frame has room for a count
-IN_A_ROW = 3  # frames that must follow each other before bytes are taken for frames
+IN_A_ROW, SURE = 3, 5  # frames that must follow each other before bytes are taken for frames, or for another file's
+MOST_JUNK = 1 << 17  # bytes before the first frame
+MOST_TAG = 1 << 14  # bytes of a tag that does not say its length in front
+MOST_STREAMS = 1000
+HEADER = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]", re.DOTALL)  # what a frame can begin with
 OFF_BY = 1  # frames by which some encoders miscount
 
 
@@ -79,29 +86,50 @@ class _Count:
 class _Walk:
     streams: list[_Stream]
     gaps: list[int]  # bytes of each stretch between frames that is neither frame nor tag
-    cut: bool
+    end: int
+    cut: bool = False
 
 
-def mpeg(data: FileBytes, start: int = 0) -> Layout | None:
-    """The layout of an MPEG audio file whose first tag ends at `start`; None where it is none."""
-    first = _synchronised(data, start, min(data.size, start + (1 << 16)))
+def begins(data: FileBytes, place: int) -> bool:
+    """Whether MPEG audio begins at `place`: with a tag, or frames that follow each other."""
+    tag = data.at(place, 10)
+    tagged = tag[:3] == b"ID3" and len(tag) == 10 and max(tag[6:10]) < 128 and tag[3] < 5
+    return tagged or _row(data, place, SURE)
+
+
+def walk(data: FileBytes, start: int, place: int, known: Known) -> Stretch | None:
+    """The frames whose bytes begin at `start`, and their first tag ends at `place`; None where there are none.
+
+    Args:
+        known: says where another file begins.
+    """
+    first = _behind_zeros(data, place)
+    if not _row(data, first, IN_A_ROW):
+        first = _synchronised(data, first, min(data.size, first + MOST_JUNK), SURE)
     if first < 0:
         return None
-    walk = _walk(data, first)
-    parts = tuple(map(_part, walk.streams))
-    as_it_is = len(parts) == 1 and not walk.gaps and not parts[0].patches and not parts[0].prefix
-    return Layout(() if as_it_is else parts, tuple(_remarks(walk)))
+    found = _walk(data, first, known)
+    if not found.streams:
+        return None
+    files = _files(found)
+    parts = tuple(map(_part, found.streams))
+    if len(parts) == 1 and not found.gaps and not parts[0].patches and not parts[0].prefix:
+        parts = (Part(start, found.end),)
+    return Stretch("MP3", parts, found.end, tuple(_remarks(found, files)), len(files))
 
 
-def _remarks(walk: _Walk) -> Iterator[str]:
+def _files(walk: _Walk) -> list[list[_Stream]]:
+    """The streams of each file, of those that were joined."""
     files: list[list[_Stream]] = []
     for stream in walk.streams:
         if stream.goes_on and files:
             files[-1].append(stream)
         else:
             files.append([stream])
-    if len(files) > 1:
-        yield joined(len(files), "MP3")
+    return files
+
+
+def _remarks(walk: _Walk, files: list[list[_Stream]]) -> Iterator[str]:
     if walk.gaps:
         total = sum(walk.gaps)
         yield f"has {total:,} bytes between its frames that are no audio: it is damaged, or was put together"
@@ -124,7 +152,7 @@ def tag_end(data: FileBytes, start: int = 0) -> int:
     return start
 
 
-def _walk(data: FileBytes, position: int) -> _Walk:
+def _walk(data: FileBytes, position: int, known: Known) -> _Walk:
     streams: list[_Stream] = []
     gaps: list[int] = []
     fresh, gap = True, False  # whether the next frame starts a stream, and whether behind a gap
@@ -133,19 +161,23 @@ def _walk(data: FileBytes, position: int) -> _Walk:
         if header is None:
             following = _behind_tags(data, position)
             if following == position:
-                following = _synchronised(data, position + 1, data.size)
+                if known(data, position):
+                    break
+                following = _synchronised(data, position + 1, data.size, IN_A_ROW)
                 following = data.size if following < 0 else following
                 gap = True
                 gaps += [following - position] if following < data.size or data.size - position > 4 else []
             position, fresh = following, True
             continue
         if position + header.length > data.size:
-            return _Walk(streams, gaps, cut=True)
+            return _Walk(streams, gaps, data.size, cut=True)
         count = _count(data, position, header)
         if fresh or count or header.kind != streams[-1].first.kind:
             goes_on = gap and not count and bool(streams) and header.kind == streams[-1].first.kind
             streams.append(_Stream(position, header, goes_on))
             fresh, gap = False, False
+            if len(streams) > MOST_STREAMS:
+                raise IntricateFile
         stream = streams[-1]
         stream.end = position + header.length
         if count:
@@ -154,7 +186,7 @@ def _walk(data: FileBytes, position: int) -> _Walk:
             stream.frames += 1
             stream.bitrates.add(header.bitrate)
         position = stream.end
-    return _Walk([stream for stream in streams if stream.frames], gaps, cut=False)
+    return _Walk([stream for stream in streams if stream.frames], gaps, min(position, data.size))
 
 
 def _part(stream: _Stream) -> Part:
@@ -163,10 +195,12 @@ def _part(stream: _Stream) -> Part:
         if len(stream.bitrates) == 1:
             return Part(stream.start, stream.end)
         return Part(stream.start, stream.end, prefix=_counting_frame(stream.first, stream.frames))
+    if not stream.count.frames_at:  # of a kind that decoders do not read: they take it for a frame of silence
+        if len(stream.bitrates) == 1:
+            return Part(stream.start, stream.end)
+        return Part(stream.start, stream.end, prefix=_counting_frame(stream.first, stream.frames + 1))
     if abs(stream.count.frames - stream.frames) <= OFF_BY:
         return Part(stream.start, stream.end)
-    if not stream.count.frames_at:  # of a kind that decoders do not read: they take it for a frame of silence
-        return Part(stream.start, stream.end, prefix=_counting_frame(stream.first, stream.frames + 1))
     patches = {stream.count.frames_at: stream.frames.to_bytes(4, "big")}
     if stream.count.bytes_at:
         patches[stream.count.bytes_at] = (stream.end - stream.start).to_bytes(4, "big")
@@ -192,27 +226,34 @@ def _header(raw: bytes) -> _Header | None:
     return _Header(raw, sample_rate, bitrate, length, samples, side)
 
 
-def _synchronised(data: FileBytes, position: int, end: int) -> int:
-    """The first place from `position` on, before `end`, where frames follow each other; -1 where there is none."""
-    while 0 <= (position := data.find(b"\xff", position, end)) < end:
-        if all(_row(data, position)):
+def _synchronised(data: FileBytes, position: int, end: int, frames: int) -> int:
+    """The first place from `position` on, before `end`, where so many frames follow each other; -1: there is none."""
+    while (position := data.search(HEADER, position, end)) >= 0:
+        if _row(data, position, frames):
             return position
         position += 1
     return -1
 
 
-def _row(data: FileBytes, position: int) -> Iterator[bool]:
-    """Whether each of IN_A_ROW frames from `position` on is one of the same kind; less, where the file ends."""
+def _row(data: FileBytes, position: int, frames: int) -> bool:
+    """Whether so many frames of one kind follow each other from `position` on; fewer, where the file ends with them."""
     kind = None
-    for place in range(IN_A_ROW):
+    for _ in range(frames):
+        if kind is not None and position == data.size:
+            return True
         header = _header(data.at(position, 4))
-        if place and position >= data.size:
-            return
-        yield header is not None and kind in (None, header.kind)
-        if header is None:
-            return
+        if header is None or kind not in (None, header.kind):
+            return False
         kind = header.kind
         position += header.length
+    return True
+
+
+def behind_tags(data: FileBytes, position: int) -> int:
+    """Where the last of the tags and the padding that stand at `position` ends."""
+    while (following := _behind_tags(data, position)) > position:
+        position = following
+    return min(position, data.size)
 
 
 def _behind_tags(data: FileBytes, position: int) -> int:
@@ -225,11 +266,23 @@ def _behind_tags(data: FileBytes, position: int) -> int:
     if head[:8] == b"APETAGEX" and len(head) == 32:
         size, flags = struct.unpack("<I4xI", head[12:24])
         return position + 32 + (size if flags & 0x20000000 else 0)  # of a header; of a footer 32 bytes alone
+    footer = data.find(b"APETAGEX", position, position + MOST_TAG)  # of a tag without a header
+    if footer >= 0 and footer + 32 - int.from_bytes(data.at(footer + 12, 4), "little") == position:
+        return footer + 32
     if head[:11] == b"LYRICSBEGIN":
-        end = data.find(b"LYRICS200", position)
+        end = max(data.find(mark, position, position + MOST_TAG) for mark in (b"LYRICS200", b"LYRICSEND"))
         return end + 9 if end >= 0 else position
-    zeros = len(head) - len(head.lstrip(b"\0"))
-    return position + zeros if zeros == len(head) or data.at(position + zeros, 1) in (b"\xff", b"") else position
+    return _behind_zeros(data, position)
+
+
+def _behind_zeros(data: FileBytes, position: int) -> int:
+    """Where padding ends that stands at `position`, if frames, tags or the end of the file follow it."""
+    place = position
+    while chunk := data.at(place, CHUNK_BYTES):
+        place += len(chunk) - len(chunk.lstrip(b"\0"))
+        if chunk.strip(b"\0"):
+            break
+    return place if data.at(place, 1) in (b"\xff", b"I", b"T", b"A", b"") else position
 
 
 def _count(data: FileBytes, position: int, header: _Header) -> _Count | None:

@@ -6,9 +6,10 @@ Files that were joined are links of a chain; a decoder reads the first. Streams 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from synthprint.sound.containers.parts import FileBytes, Layout, Part, joined
+from synthprint.sound.containers.parts import FileBytes, Part, Stretch
 
 PAGE = b"OggS"
 HEADER_BYTES = 27
@@ -35,16 +36,21 @@ class _Link:
     begun: bool = False
 
 
-def ogg(data: FileBytes) -> Layout:
-    """The layout of an Ogg file."""
-    links = [_Link(0)]
+def walk(data: FileBytes, start: int, place: int, known: Callable[[FileBytes, int], bool]) -> Stretch:
+    """The links of a chain whose bytes begin at `start`, and its first page at `place`.
+
+    Args:
+        known: says where another file begins.
+    """
+    links = [_Link(start)]
     remarks: dict[str, None] = {}
-    position = 0
+    position, end = place, data.size
     while position < data.size:
         header = data.at(position, HEADER_BYTES)
         if header[:4] != PAGE:
             following = data.find(PAGE, position)
-            if following < 0 and data.size - position < HEADER_BYTES:
+            if known(data, position) or (following < 0 and data.size - position < HEADER_BYTES):
+                end = position
                 break
             remarks["has bytes between its pages that are no audio: it is damaged, or was put together"] = None
             if following < 0:
@@ -60,11 +66,9 @@ def ogg(data: FileBytes) -> Layout:
         position = body + sum(table)
     for link in links:
         remarks |= dict.fromkeys(_remarks(link))
-    if len(links) == 1:
-        return Layout((), tuple(remarks))
-    ends = [link.start for link in links[1:]] + [data.size]
-    parts = tuple(Part(link.start, end) for link, end in zip(links, ends, strict=True))
-    return Layout(parts, (joined(len(parts), "Ogg"), *remarks))
+    ends = [link.start for link in links[1:]] + [end]
+    parts = tuple(Part(link.start, last) for link, last in zip(links, ends, strict=True))
+    return Stretch("Ogg", parts, end, tuple(remarks), len(parts))
 
 
 def _page(links: list[_Link], position: int, header: bytes, start: bytes) -> None:

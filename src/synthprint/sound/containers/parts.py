@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CHUNK_BYTES = 1 << 16
-MAX_READS = 8_000_000  # three for each frame of four hours of MP3 are 2 million
+MAX_READS = 4_000_000  # three for each frame of four hours of MP3 are 2 million
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,33 @@ class Part:
     Attributes:
         patches: position in the file -> bytes that stand in for those there: a length that is right.
         prefix: bytes before the first: a header where the part has none.
+        foreign: whether it is of a kind that libsndfile must not take for another.
     """
 
     start: int
     end: int
     patches: Mapping[int, bytes] = field(default_factory=dict)
     prefix: bytes = b""
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What one walker finds: bytes from where it began to before `end`.
+
+    Attributes:
+        kind: of the files in it: "WAVE", "MP3", …
+        parts: in order.
+        end: where the next file may begin.
+        remarks: as those of `Layout`.
+        files: how many there are, one after the other.
+    """
+
+    kind: str
+    parts: tuple[Part, ...]
+    end: int
+    remarks: tuple[str, ...] = ()
+    files: int = 1
 
 
 @dataclass(frozen=True)
@@ -38,10 +60,15 @@ class Layout:
 
     Attributes:
         parts: empty where the file is one part as it is.
+        remarks: in words.
+        joined: the remark on a file that is several; "" where it is one.
+        foreign: as that of a part, where there are none.
     """
 
     parts: tuple[Part, ...] = ()
     remarks: tuple[str, ...] = ()
+    joined: str = ""
+    foreign: bool = False
 
 
 class IntricateFile(Exception):
@@ -76,13 +103,31 @@ class FileBytes:
 
     def find(self, wanted: bytes, start: int, end: int | None = None) -> int:
         """The first place from `start` on, and before `end`, where `wanted` stands; -1 where there is none."""
-        end = self.size if end is None else end
+        end = self.size if end is None else min(end, self.size)
         while start < end:
-            block = self.at(start, min(CHUNK_BYTES, end - start + len(wanted) - 1))
-            place = block.find(wanted)
+            first = start - self._chunk_start
+            if not 0 <= first <= len(self._chunk) - len(wanted):
+                self.at(start, len(wanted))
+                first = 0
+            place = self._chunk.find(wanted, first)
             if place >= 0:
-                return start + place if start + place < end else -1
-            start += max(1, len(block) - len(wanted) + 1)
+                place += self._chunk_start
+                return place if place < end else -1
+            start = max(start + 1, self._chunk_start + len(self._chunk) - len(wanted) + 1)
+        return -1
+
+    def search(self, pattern: re.Pattern[bytes], start: int, end: int) -> int:
+        """The first place from `start` on, and before `end`, where `pattern` of 3 bytes matches; -1: there is none."""
+        while start < end:
+            first = start - self._chunk_start
+            if not 0 <= first <= len(self._chunk) - 3:
+                if len(self.at(start, 3)) < 3:
+                    return -1
+                first = 0
+            if found := pattern.search(self._chunk, first):
+                place = self._chunk_start + found.start()
+                return place if place < end else -1
+            start = self._chunk_start + len(self._chunk) - 2
         return -1
 
     def whole(self) -> Part:
@@ -135,11 +180,6 @@ def disagreement(header_s: float, content_s: float) -> str:
     """The remark on a header that counts `header_s` seconds where there are `content_s`."""
     what = "it was cut off, or altered" if content_s < header_s else "all of it was examined"
     return f"has a header that counts {duration(header_s)} of audio, and holds {duration(content_s)}: {what}"
-
-
-def joined(count: int, kind: str) -> str:
-    """The remark on a file of several streams."""
-    return f"is {count} {kind} streams, one after the other: all of them were examined"
 
 
 def duration(seconds: float) -> str:
