@@ -18,10 +18,10 @@ import numpy as np
 from synthprint.graphs import INPUT, OUTPUT, outline
 from synthprint.schemas import Refused
 
-FREE_BYTES, THREAD_BYTES = 1 << 30, 256 << 20  # that operators may take beside the weights: in all, and a thread more
+FREE_BYTES, THREAD_BYTES = 512 << 20, 128 << 20  # that operators may take beside the weights: in all, and a thread more
 WEIGHTS_TIMES = 4  # the graph's size: the weights as they are read, copied, packed for products
 FOLDED_BYTES = 256 << 20  # of constants worked out when a session is made, all together
-RUN_S = 60.0  # a window takes some ms, of the largest encoders some s
+RUN_S = 30.0  # a window takes some ms, of the largest encoders some s
 WATCH, WATCH_S = "synthprint-graphs", 0.5  # the thread that ends what takes longer, and how often it looks
 SLOW = "takes longer than a window may"
 _MAKING = threading.Lock()  # the bound on memory is set for the process, and taken up when a session is made
