@@ -25,7 +25,7 @@ MOST_SHARE = 0.9  # from here on it is so "in all of it"
 STEADY_DB, CLEARER_DB, WIDEST_DB = 12.0, 15.0, 60.0  # noise rises and falls by less than that, speech by more
 FRAME_S = 0.05  # in which a wave is quiet or not
 QUIET_SHARE = 0.1  # of the frames, the quietest
-SURE_ERRORS = 4.0  # standard errors of an offset, as of noise, that it must surpass
+SURE_ERRORS, SURE_SPREADS = 4.0, 2.0  # standard errors, and deviations among quiet frames, that it must surpass
 CONSTANT = 1e-14  # variance up to which a frame is: digital silence, which an editor may have put there
 MOVING_SHARE = 0.01  # of frames that are not, from which on those that are do not count
 
@@ -129,7 +129,8 @@ class Meter:
         quiet = moving & (powers <= np.nanquantile(np.where(moving, powers, np.nan), QUIET_SHARE, axis=0))
         offsets = np.mean(means, axis=0, where=quiet, dtype=np.float64)
         errors = np.sqrt(np.mean(powers, axis=0, where=quiet, dtype=np.float64) / (quiet.sum(axis=0) * self._frame))
-        return np.where(np.abs(offsets) > SURE_ERRORS * errors, offsets, 0.0)
+        spreads = np.std(means, axis=0, where=quiet, dtype=np.float64)  # of a slow swing, which is none
+        return np.where(np.abs(offsets) > np.maximum(SURE_ERRORS * errors, SURE_SPREADS * spreads), offsets, 0.0)
 
     def _channel(self, powers: np.ndarray) -> tuple[str, str]:
         """The channel to examine, from the powers of frames [frames, channels + 2], and a remark on it."""
