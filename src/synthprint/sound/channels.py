@@ -84,9 +84,7 @@ class Meter:
         self._frame = max(1, round(FRAME_S * rate))
         self._n = 0
         self._sums = np.zeros(channels)
-        self._levels: list[
-            np.ndarray
-        ] = []  # of frames, the mean and the variance of each channel: [2, frames, channels]
+        self._levels: list[np.ndarray] = []  # mean and power about it, of frames: [2, frames, channels]
 
     def add(self, block: np.ndarray) -> None:
         """Take a block into account."""
