@@ -282,8 +282,13 @@ def test_a_count_that_decoders_do_not_read(tmp_path: Path) -> None:
         assert 4 * RATE <= len(wave) <= 4.3 * RATE
 
 
-@pytest.mark.parametrize("names", [("a.wav", "a.mp3"), ("a.aiff", "a.ogg"), ("a.mp3", "a.wav"), ("a.flac", "a.ogg"),
-                                   ("a.ogg", "a.wav"), ("a.wav", "a.flac")])  # fmt: skip
+TWO_KINDS = [
+    ("a.wav", "a.mp3"), ("a.aiff", "a.ogg"), ("a.mp3", "a.wav"), ("a.flac", "a.ogg"), ("a.ogg", "a.wav"),
+    ("a.wav", "a.flac"), ("a.flac", "a.wav"), ("a.flac", "a.aiff"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", TWO_KINDS)
 def test_files_of_two_kinds_one_after_the_other(names: tuple[str, str], tmp_path: Path) -> None:
     first, second = (written(tmp_path, name, noise(2.0, seed)) for seed, name in enumerate(names))
     wave, remarks = decode(tmp_path / names[0], first + second)

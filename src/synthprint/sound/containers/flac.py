@@ -17,8 +17,11 @@ SHORTEST_FRAME = 8  # bytes
 LEAST_BEHIND = 1024  # bytes, from which on they are worth a word
 LARGEST_BLOCK_TYPE = 127
 ID3V1_BYTES = 128
-# What another file begins with, long enough not to stand in the frames by chance.
-FOLLOWING = (MARK + STREAM_INFO[0], MARK + STREAM_INFO[1], b"OggS\0\2\0\0\0\0\0\0")
+# What stands so many bytes behind the beginning of another file, long enough not to stand in the frames by chance.
+FOLLOWING = {
+    MARK + STREAM_INFO[0]: 0, MARK + STREAM_INFO[1]: 0, b"OggS\0\2\0\0\0\0\0\0": 0, b"WAVEfmt ": 8,
+    b"AIFFCOMM": 8, b"AIFCFVER": 8, b"ftypM4A ": 4, b"ftypisom": 4, b"ftypmp42": 4,
+}  # fmt: skip
 SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
 
 
@@ -35,7 +38,8 @@ class _Frame:
 def walk(data: FileBytes, start: int, mark: int) -> Stretch:
     """The stream whose bytes begin at `start`, and its header at `mark`, with the samples that it really holds."""
     frames = _metadata_end(data, mark)
-    end = min((place for what in FOLLOWING if (place := data.find(what, frames)) >= 0), default=data.size)
+    others = (place - back for what, back in FOLLOWING.items() if (place := data.find(what, frames)) >= 0)
+    end = min(others, default=data.size)
     header = data.at(mark + 8, 34)
     if len(header) < 34:
         return Stretch("FLAC", (Part(start, end),), end)
