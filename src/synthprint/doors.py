@@ -32,7 +32,6 @@ from synthprint.schemas import Odd, Refused, checked, refuse_odd, short
 
 MOST_DEPTH = 64  # lists and objects in each other
 MOST_DIGITS = 19  # of a whole number of 64 bits
-MOST_TOML_BYTES = 4 << 20
 PIECE_BYTES = 1 << 20
 KINDS = {
     stat.S_IFIFO: "a named pipe",

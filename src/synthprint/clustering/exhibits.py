@@ -18,12 +18,12 @@ from synthprint.calibration.calibration import Evidence
 from synthprint.clustering.linkage import Merge, average_linkage, cut
 from synthprint.clustering.tuning import Tuning
 from synthprint.conditions import Conditions, Limits
-from synthprint.errors import AudioError, EmbeddingsError, GalleryError
+from synthprint.errors import EmbeddingsError, GalleryError
 from synthprint.extractors import Extractor
 from synthprint.sound.channels import AUTO
 from synthprint.tracing.calibrations import ComparisonCalibrations
 from synthprint.tracing.comparison import beyond_limits
-from synthprint.tracing.examining import ExaminedClip, UnusableClip, clips_in, examined
+from synthprint.tracing.examining import ExaminedClip, UnusableClip, clips_in, examined, with_digests
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
 from synthprint.vectors import exact_cosines, unit
@@ -171,23 +171,21 @@ def cluster(
     exhibits: list[Exhibit] = []
     vectors: list[np.ndarray] = []
     failures: dict[str, str] = {}
-    for clip in examined(extractor, found, channel, "embedding"):
-        try:
-            if isinstance(clip, UnusableClip):
-                raise AudioError(clip.path, clip.reason)
-            exhibits.append(_exhibit(clip, extractor, limits))
-            vectors.append(clip.vector)
-        except AudioError as error:
-            failures[str(clip.path)] = error.reason
+    for result in with_digests(examined(extractor, found, channel, "embedding")):
+        if isinstance(result, UnusableClip):
+            failures[str(result.path)] = result.reason
+        else:
+            exhibits.append(_exhibit(*result, extractor, limits))
+            vectors.append(result[0].vector)
     if not exhibits:
         path, reason = next(iter(failures.items()), ("", "no clips were given"))
         raise EmbeddingsError(f"none of {len(found)} clips can be used; {path}: {reason}")
     return _grouped(tuple(exhibits), unit(np.stack(vectors)), tuning, threshold, calibrations, tracer, failures)
 
 
-def _exhibit(clip: ExaminedClip, extractor: Extractor, limits: Limits | None) -> Exhibit:
+def _exhibit(clip: ExaminedClip, sha256: str, extractor: Extractor, limits: Limits | None) -> Exhibit:
     warnings = (*clip.remarks, *beyond_limits(extractor, clip.state, limits))
-    return Exhibit(str(clip.path), clip.sha256(), clip.state, warnings)
+    return Exhibit(str(clip.path), sha256, clip.state, warnings)
 
 
 def _grouped(

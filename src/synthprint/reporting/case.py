@@ -16,7 +16,7 @@ from synthprint.calibration.calibration import Calibration
 from synthprint.conditions import Limits
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.tracing.calibrations import SourceCalibrations
-from synthprint.tracing.examining import ExaminedClip, UnusableClip, clips_in, examined
+from synthprint.tracing.examining import ExaminedClip, UnusableClip, clips_in, examined, with_digests
 from synthprint.tracing.gallery_files import INDEX
 from synthprint.tracing.openset import Rule
 from synthprint.tracing.timeline import Timeline, Tuning
@@ -148,13 +148,11 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
     found = list(dict.fromkeys(path for _, path in clips_in(paths)))
     usable: list[tuple[ExaminedClip, str]] = []
     failures: dict[str, Unread] = {}
-    for clip in examined(tracer.extractor, found, tracer.channel, "examining"):
-        try:
-            if isinstance(clip, UnusableClip):
-                raise AudioError(clip.path, clip.reason)
-            usable.append((clip, clip.sha256()))
-        except AudioError as error:
-            failures[str(clip.path)] = Unread(error.reason, _digest(clip.path))
+    for result in with_digests(examined(tracer.extractor, found, tracer.channel, "examining")):
+        if isinstance(result, UnusableClip):
+            failures[str(result.path)] = Unread(result.reason, _digest(result.path))
+        else:
+            usable.append(result)
     if not usable:
         path, unread = next(iter(failures.items()), ("", Unread("no clips were given", "")))
         raise EmbeddingsError(f"none of {len(found)} clips can be examined; {path}: {unread.reason}")

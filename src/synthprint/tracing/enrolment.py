@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from synthprint import doors, files, shelves, temporaries
-from synthprint.errors import AudioError, EmbeddingsError, GalleryError, RecipeError
+from synthprint.errors import EmbeddingsError, GalleryError, RecipeError
 from synthprint.extraction import embed_manifest
 from synthprint.extractors import Extractor
 from synthprint.shelves import Backend
 from synthprint.sound.channels import AUTO
 from synthprint.sound.tracks import CHANGED, VANISHED
-from synthprint.tracing.examining import UnusableClip, clips_in, examined
+from synthprint.tracing.examining import UnusableClip, clips_in, examined, with_digests
 from synthprint.tracing.gallery import Enrolled, Gallery, check_free, starting
 from synthprint.tracing.gallery_files import INDEX, Clip, Index, Source
 from synthprint.types import Embeddings, Manifest, Utterance
@@ -69,16 +69,14 @@ def from_files(
     failures: dict[str, str] = {}
     remarks: dict[str, tuple[str, ...]] = {}
     results = examined(extractor, [path for _, path in named], channel, "embedding")
-    for (name, path), result in zip(named, results, strict=True):
-        try:
-            if isinstance(result, UnusableClip):
-                raise AudioError(path, result.reason)
-            clips.append(Clip(printable(name), source, result.sha256(), result.state.duration_s))
-        except AudioError as error:
-            failures[str(path)] = error.reason
+    for (name, path), result in zip(named, with_digests(results), strict=True):
+        if isinstance(result, UnusableClip):
+            failures[str(path)] = result.reason
             continue
-        vectors.append(result.vector)
-        remarks |= {str(path): result.remarks} if result.remarks else {}
+        clip, digest = result
+        clips.append(Clip(printable(name), source, digest, clip.state.duration_s))
+        vectors.append(clip.vector)
+        remarks |= {str(path): clip.remarks} if clip.remarks else {}
     if not clips:
         first, reason = next(iter(failures.items()), (source, "no clips were given"))
         raise EmbeddingsError(f"none of {len(named)} clips can be enrolled; {first}: {reason}")

@@ -123,3 +123,19 @@ def examined(
             yield UnusableClip(path, reason_of(path, embedded.reason))
         else:
             yield ExaminedClip(path, embedded.vector, *seen.pop(int(key)))
+
+
+def with_digests(
+    clips: Iterable[ExaminedClip | UnusableClip],
+) -> Iterator[tuple[ExaminedClip, str] | UnusableClip]:
+    """Each clip and its SHA-256; one that was changed or taken away since it was examined is unusable."""
+    for clip in clips:
+        if isinstance(clip, UnusableClip):
+            yield clip
+            continue
+        try:
+            digest = clip.sha256()
+        except AudioError as error:
+            yield UnusableClip(clip.path, error.reason)
+        else:
+            yield clip, digest
