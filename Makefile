@@ -1,13 +1,14 @@
 # make demo    the main job on the shipped model, shown
-# make test    the tests
+# make test    the tests, on all cores
 # make check   lint, types, tests: what CI runs
 # make bench   how fast it is, as ratios: a table, and benchmarks/results/*.json (docs/performance.md)
+# make release-check    the wheel, installed alone in a bare environment, traces a clip
 # make fuzz    hostile files at every door, for SECONDS (60): fuzz/README.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint check bench bench-tiny fuzz docs clean
+.PHONY: setup demo test lint check bench bench-tiny fuzz docs release-check clean
 
 setup: $(VENV)/.installed
 
@@ -20,7 +21,7 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo-out
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -41,7 +42,10 @@ fuzz: setup
 	$(BIN)/python -m fuzz --seconds $(SECONDS)
 
 docs: setup
-	$(BIN)/python docs/generate_cli.py
+	for page in docs/generate_*.py; do $(BIN)/python $$page || exit 1; done
+
+release-check: setup
+	PYTHON=$(BIN)/python bash .ci/release-check
 
 clean:
 	rm -rf $(VENV) demo-out bench-work fuzz-out build dist

@@ -7,6 +7,7 @@ they are named with --data.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def main() -> None:
             console.print("convergence: left out, no corpus is named (--data NAME=MANIFEST)")
             continue
         module = importlib.import_module(f"benchmarks.{topic}")  # here: a process started afresh imports this file
+        gc.collect()
+        gc.freeze()  # what is imported stays: each timed call collects what came after it alone
         result = module.run(chosen.tiny, **extra) if topic == "convergence" else module.run(chosen.tiny)
         console.print(table(topic, result))
         path = write(topic, result, chosen.out)

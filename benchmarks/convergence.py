@@ -17,11 +17,12 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.measuring import Figure, Topic
+from synthprint.extractor.recipe import Recipe
 from synthprint.figures.canvas import blank, save
-from synthprint.manifests import open_manifest
-from synthprint.recipes import Recipe
-from synthprint.training import Hardware, train
-from synthprint.training_data import make_sampler
+from synthprint.manifests.opening import open_manifest
+from synthprint.training.batches import make_sampler
+from synthprint.training.hardware import Hardware
+from synthprint.training.loop import train
 from synthprint.types import Manifest
 
 SEEDS = (1, 2, 3)

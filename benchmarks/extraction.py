@@ -22,15 +22,16 @@ from onnxscript.function_libs.torch_lib.ops.core import aten_stft
 
 from benchmarks.measuring import Figure, Topic, cores, in_fresh_process, paired
 from benchmarks.streaming import CLIPS, corpus, streamed
-from synthprint import audio
 from synthprint.backbones.spectral_statistics import SpectralStatistics
 from synthprint.backbones.thin_resnet import ThinResNet
-from synthprint.checkpoint import Checkpoint
-from synthprint.export import write_checkpoint, write_graph
-from synthprint.extraction import cover, embed_manifest
-from synthprint.extractors import Extractor, load_backbone, load_extractor
-from synthprint.recipes import Recipe
-from synthprint.tracing.shipped import model_folder
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.manifest_embedding import embed_manifest
+from synthprint.extractor.recipe import Recipe
+from synthprint.extractor.runtime import Extractor, load_backbone, load_extractor
+from synthprint.extractor.windows import audible_windows
+from synthprint.model.shipped import model_folder
+from synthprint.sound import audio
+from synthprint.training.export import write_checkpoint, write_graph
 from synthprint.types import Manifest
 
 ROOT = Path(__file__).parents[1]
@@ -45,9 +46,9 @@ def run(tiny: bool) -> Topic:
     with tempfile.TemporaryDirectory() as work:
         recipe = Recipe.load(ROOT / "recipes" / "paper" / "thin_resnet_ge2e_balanced.toml")
         recipe = recipe.changed(["backbone.blocks=[1, 1, 1, 1]"] if tiny else [])
-        network = ThinResNet(recipe.backbone.dim, **recipe.backbone.own).eval()
+        network = ThinResNet(recipe.backbone.dim, **recipe.backbone.options).eval()
         fast = Recipe.load(ROOT / "recipes" / "fast.toml")
-        light = SpectralStatistics(fast.backbone.dim, **fast.backbone.own).eval()
+        light = SpectralStatistics(fast.backbone.dim, **fast.backbone.options).eval()
         checkpoints = {
             "Thin-ResNet, 2 s": write_checkpoint(network, recipe, {}, Path(work) / "thin_resnet"),
             "fast, 2 s": write_checkpoint(light, fast, {}, Path(work) / "fast"),
@@ -94,7 +95,7 @@ def lighter(thin_resnet: Extractor, fast: Extractor, clips: int, runs: int) -> l
     """The recipe `fast` against the paper's network, on the same windows of 2 s, decoded already."""
     manifest = corpus(clips)
     waves = [audio.load(manifest.audio_path(utterance)) for utterance in manifest]
-    windows = [view for wave in waves for view in cover(wave, fast.window_samples, "clip")]
+    windows = [view for wave in waves for view in audible_windows(wave, fast.window_samples, "clip")]
     found = paired(lambda: thin_resnet.embed_windows(windows), lambda: fast.embed_windows(windows), runs)
     rate = len(windows) / found.b_s
     return [Figure("fast: windows of 2 s embedded", rate, "windows/s", found.ratio, "x Thin-ResNet", found.spread)]
@@ -118,9 +119,9 @@ def variants(
     """What else may be done with the same windows, each paired with what is done."""
     manifest = corpus(clips)
     waves = [audio.load(manifest.audio_path(utterance)) for utterance in manifest]
-    windows = [view for wave in waves for view in cover(wave, extractor.window_samples, "clip")]
+    windows = [view for wave in waves for view in audible_windows(wave, extractor.window_samples, "clip")]
     plain = work / "plain.onnx"
-    with patch("synthprint.onnx_stft.stft", aten_stft):
+    with patch("synthprint.layers.onnx_stft.stft", aten_stft):
         write_graph(load_backbone(checkpoint).eval(), extractor.window_samples, plain)
     whole_batch = len(windows) // cores() // 2
     tried: dict[str, Callable[[], Any]] = {

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Figure, Paired, Topic, cores, in_fresh_process, paired, seconds
-from synthprint.closest_clips import ClosestClips
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.gallery_files import Clip, Index, Source
-from synthprint.tracing.segments import Clips, write_segment
+from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.index import EnrolledClip, EnrolledSource, Index
+from synthprint.gallery.segments import Clips, write_segment
+from synthprint.model.model import Model
 from synthprint.tracing.tracer import Tracer
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines, unit
+from synthprint.vectors.closest_clips import ClosestClips
+from synthprint.vectors.directions import cosines, unit
 
 EXTRACTOR = "0" * 64
 SPREAD = 0.5  # of a source's clips around its centre, whose coordinates have a spread of 1
@@ -82,7 +83,7 @@ def enrolled(folder: Path, sources: int, per_source: int, dim: int) -> tuple[Gal
 def add(gallery: Gallery, vectors: np.ndarray, owners: np.ndarray, first: int) -> None:
     """Enrol clips that are numbered from `first`."""
     names = [(first + i, f"system-{owner:04d}") for i, owner in enumerate(owners.tolist())]
-    clips = [Clip(f"{name}/{i:07d}.wav", name, hashlib.sha256(b"%d" % i).hexdigest(), 4.0) for i, name in names]
+    clips = [EnrolledClip(f"{name}/{i:07d}.wav", name, hashlib.sha256(b"%d" % i).hexdigest(), 4.0) for i, name in names]
     gallery.enrol(Embeddings(tuple(clip.id for clip in clips), vectors, EXTRACTOR), clips, {})
 
 
@@ -93,7 +94,7 @@ def identification(gallery: Gallery, test: np.ndarray, runs: int) -> Iterator[Fi
     read = reader(gallery.vectors)
     names = [f"{i}.wav" for i in range(len(test))]
     for backend in BACKENDS:
-        tracer = Tracer(Given(), gallery, backend, nearest=NEAREST)
+        tracer = Tracer(Model(Given()), gallery, backend, nearest=NEAREST)
         plain = plain_way(gallery, backend)
 
         def one(tracer: Tracer = tracer) -> None:
@@ -180,7 +181,7 @@ def opened_cold(folder: Path, backend: str, query: np.ndarray) -> tuple[float, f
     started = time.perf_counter()
     gallery = Gallery.load(folder)
     loaded = time.perf_counter()
-    Tracer(Given(), gallery, backend).answer(query, "x.wav")
+    Tracer(Model(Given()), gallery, backend).answer(query, "x.wav")
     return loaded - started, time.perf_counter() - loaded
 
 
@@ -191,10 +192,10 @@ def segments(count: int) -> Iterator[Figure]:
         gallery = Gallery.create(Path(temporary) / "gallery", EXTRACTOR)
         written = tuple(
             write_segment(gallery.folder, i + 1, Embeddings((str(i),), vectors[[i]], EXTRACTOR),
-                          Clips.of([Clip(str(i), f"system-{owners[i]:04d}")]))
+                          Clips.from_clips([EnrolledClip(str(i), f"system-{owners[i]:04d}")]))
             for i in range(count)
         )  # fmt: skip
-        sources = {f"system-{owner:04d}": Source() for owner in set(owners.tolist())}
+        sources = {f"system-{owner:04d}": EnrolledSource() for owner in set(owners.tolist())}
         Index(EXTRACTOR, sources=sources, segments=written).write(gallery.folder)
         load_s = statistics.median(seconds(lambda: Gallery.load(gallery.folder)) for _ in range(3))
         gallery.reload()

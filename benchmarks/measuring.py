@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from synthprint.background import processors
+
 VERSIONS = ("synthprint", "numpy", "scipy", "numba", "torch", "onnxruntime", "soundfile", "soxr")
 
 
@@ -99,7 +101,7 @@ def _peak_mb() -> float:
 
 def cores() -> int:
     """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors()
 
 
 def machine() -> dict[str, Any]:

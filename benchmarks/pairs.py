@@ -12,10 +12,10 @@ from numba import njit
 
 from benchmarks.measuring import Figure, Topic, cores, in_fresh_process, paired, seconds
 from synthprint.metrics import eer
-from synthprint.pair_kernels import N_COLUMNS, score_rows
-from synthprint.pairs import aligned, packed
-from synthprint.scoring import QUADRANTS, all_pairs_eer, evaluate_all_pairs
-from synthprint.vectors import unit
+from synthprint.scoring.all_pairs import QUADRANTS, all_pairs_eer, evaluate_all_pairs
+from synthprint.scoring.kernels import N_COLUMNS, score_rows
+from synthprint.scoring.passes import aligned, packed
+from synthprint.vectors.directions import unit
 
 SOURCES = 64
 BLOCK = 1024  # rows and columns of a product by numpy

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthprint.extraction import embed_manifest
-from synthprint.extractors import Extractor, load_extractor
-from synthprint.tracing.shipped import model_folder
+from synthprint.extractor.manifest_embedding import embed_manifest
+from synthprint.extractor.runtime import Extractor, load_extractor
+from synthprint.model.shipped import model_folder
 from synthprint.types import Manifest, Utterance
 
 CLIPS = Path(__file__).parents[1] / "examples" / "clips"

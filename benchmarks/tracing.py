@@ -14,13 +14,14 @@ from onnxruntime import InferenceSession
 
 from benchmarks.measuring import Figure, Topic, cores, paired
 from benchmarks.streaming import CLIPS
-from synthprint import audio
-from synthprint.checkpoint import Checkpoint
-from synthprint.conditions import conditions
-from synthprint.extraction import embed_wave
-from synthprint.tracing.shipped import model_folder
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.embedding import embed_wave
+from synthprint.model.model import Model
+from synthprint.model.shipped import model_folder
+from synthprint.sound import audio
+from synthprint.sound.conditions import conditions
 from synthprint.tracing.tracer import Tracer
-from synthprint.vectors import unit
+from synthprint.vectors.directions import unit
 
 CLIP_S = 4.0
 CLIP = CLIPS / "flite_slt" / "01.flac"
@@ -52,7 +53,7 @@ def cold(clip: Path, runs: int) -> list[Figure]:
 def warm(clip: Path, repeats: int) -> list[Figure]:
     """From a file to its answer, and the parts of that."""
     tracer = Tracer.load()
-    with_defaults = Tracer(Defaults(), tracer.gallery)
+    with_defaults = Tracer(Model(Defaults()), tracer.gallery)
     traced = paired(lambda: with_defaults.trace(clip), lambda: tracer.trace(clip), repeats)
     figures = [
         Figure("Tracer.trace", 1000 * traced.b_s, "ms"),

@@ -23,11 +23,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import Figure, Topic, seconds
-from synthprint.audio import SAMPLE_RATE
 from synthprint.backbones.spectral_statistics import SpectralStatistics
 from synthprint.backbones.thin_resnet import SqueezeExcitationBlock, ThinResNet
-from synthprint.frontend import HOP_SAMPLES, LOG_FLOOR, N_FFT, WINDOW_SAMPLES, FilterbankFrontend, _instance_norm
+from synthprint.layers.frontend import HOP_SAMPLES, LOG_FLOOR, N_FFT, WINDOW_SAMPLES, FilterbankFrontend, _instance_norm
 from synthprint.losses.ge2e import GE2E
+from synthprint.sound.audio import SAMPLE_RATE
 
 THREADS = 2
 LEARNING_RATE = 1e-4

@@ -22,14 +22,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import Figure, Paired, Topic, paired, seconds
-from synthprint.audio import SAMPLE_RATE
-from synthprint.distributed import World
-from synthprint.modules import build
-from synthprint.recipes import Recipe
-from synthprint.resident import resident
-from synthprint.training import Hardware, dev_eer
-from synthprint.training_data import TrainingData
-from synthprint.training_step import Step, adam, prepared, repeatable
+from synthprint.extractor.recipe import Recipe
+from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.training.data import TrainingData
+from synthprint.training.distributed import ProcessGroup
+from synthprint.training.hardware import Hardware
+from synthprint.training.loop import dev_eer
+from synthprint.training.modules import build
+from synthprint.training.resident import resident
+from synthprint.training.step import Step, adam, prepared, repeatable
 from synthprint.types import Manifest, Utterance
 
 RECIPE = "paper/thin_resnet_ge2e_balanced"
@@ -60,16 +61,16 @@ def run(tiny: bool) -> Topic:
 
 
 class Engine:
-    """A training as `synthprint.training.train` sets it up, but for the folder of a run."""
+    """A training as `synthprint.training.loop.train` sets it up, but for the folder of a run."""
 
     def __init__(self, data: TrainingData, device: str, hardware: Hardware) -> None:
         recipe = data.recipe
-        self.data, self.world, self.sampler = data, World(device=device), data.sampler()
+        self.data, self.processes, self.sampler = data, ProcessGroup(device=device), data.sampler()
         self.modules = build(recipe, len(data.sources)).to(device).train()
         self.corpus = resident(data, device, hardware.resident or False)
         self.clips = 0
         self._step = Step(
-            recipe, self.modules, adam(self.modules, recipe.schedule, device), self.world,
+            recipe, self.modules, adam(self.modules, recipe.schedule, device), self.processes,
             self.corpus.train.crops if self.corpus else lambda crops: crops,
             bfloat16=hardware.precision == "bfloat16", compiled=hardware.compile, captured=hardware.capture,
         )  # fmt: skip
@@ -78,7 +79,7 @@ class Engine:
     def _all_batches(self) -> Iterator[tuple[Tensor, Tensor, int, int]]:
         for epoch in count():
             steps = list(enumerate(self.sampler.batches(epoch)))
-            batches = prepared(self.corpus or self.data, epoch, steps, self.world)
+            batches = prepared(self.corpus or self.data, epoch, steps, self.processes)
             yield from ((*batch, epoch, step) for (step, _), batch in zip(steps, batches, strict=True))
 
     def run(self, steps: int) -> None:
@@ -92,7 +93,7 @@ class Engine:
 
     def eer(self) -> float:
         """Over all pairs of dev."""
-        return dev_eer(self.modules["backbone"], self.data, self.world, self.corpus)
+        return dev_eer(self.modules["backbone"], self.data, self.processes, self.corpus)
 
 
 def speeds(data: TrainingData, device: str, tiny: bool) -> tuple[list[Figure], dict[str, Any]]:

@@ -16,6 +16,13 @@ What holds for every output stands in [outputs.md](outputs.md).
 | exit status | meaning |
 |---|---|
 """
+OLD_NAMES = """## Old names
+
+A command that is called by its old name answers with the new one.
+
+| it was | it is |
+|---|---|
+"""
 
 
 def render() -> str:
@@ -24,6 +31,7 @@ def render() -> str:
     import typer
 
     from synthprint.cli import EXIT_STATUSES, app
+    from synthprint.cli.renamed import RENAMED
 
     sections = [INTRODUCTION + "".join(f"| {status} | {meaning} |\n" for status, meaning in EXIT_STATUSES.items())]
 
@@ -31,10 +39,11 @@ def render() -> str:
         context = type(command).context_class(command, info_name=name, parent=parent)
         if parent is not None:
             sections.append(f"## {context.command_path}\n\n```\n{command.get_help(context).strip()}\n```\n")
-        for child, sub in sorted(getattr(command, "commands", {}).items()):
+        for child, sub in getattr(command, "commands", {}).items():  # in the order of the help
             add(sub, child, context)
 
     add(typer.main.get_command(app), "synthprint", None)
+    sections.append(OLD_NAMES + "".join(f"| `{old}` | `{new}` |\n" for old, new in RENAMED.items()))
     return "\n".join(sections)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from synthprint import audio
 from synthprint.errors import EngineError
 from synthprint.shelves import System, find
+from synthprint.sound import audio
 from synthprint.types import Manifest, Utterance
 
 HERE = Path(__file__).parent

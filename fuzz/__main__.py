@@ -6,7 +6,6 @@ Exit status: 0 without a fault, 1 with one, 2 where the fuzzer itself does not w
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from fuzz.campaign import Plan, run, scratch_folder
 from fuzz.door import Door, all_doors
 from fuzz.inside import FuzzerError
 from fuzz.worker import Worker
+from synthprint.background import processors
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
         "--door", action="append", default=[], help="only this one, or those that start with it and a dot"
     )
     parser.add_argument("--cases", type=int, help="of each door, at most")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, default=processors(), help="processes (default: one a core)")
     parser.add_argument(
         "--minimise", type=float, default=3.0, help="seconds that a faulty case is made smaller (default: 3)"
     )

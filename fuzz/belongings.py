@@ -10,23 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from fuzz.mutators.tensors import file_of
-from synthprint.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
-from synthprint.doors import sha256
-from synthprint.recipes import BackboneChoice, Crop, Recipe
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.gallery_files import (
+from synthprint.extractor.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
+from synthprint.extractor.recipe import BackboneChoice, Crop, Recipe
+from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.index import (
     FORMAT,
     INDEX,
     READABLE,
     SEGMENTS,
     BackendSetting,
-    Clip,
+    EnrolledClip,
+    EnrolledSource,
     Index,
-    Segment,
-    Source,
+    SegmentEntry,
 )
-from synthprint.tracing.segments import segment_paths
-from synthprint.tracing.shipped import gallery_folder, model_folder
+from synthprint.gallery.segments import segment_paths
+from synthprint.gallery.shipped import gallery_folder
+from synthprint.model.shipped import model_folder
+from synthprint.reading.doors import sha256
 from synthprint.tracing.tracer import Tracer
 from synthprint.types import Embeddings
 
@@ -65,8 +66,10 @@ def gallery(folder: Path, extractor: str) -> Gallery:
     names = [source for source in SOURCES for _ in range(CLIPS_EACH)]
     ids = tuple(f"{number}.wav" for number in range(len(names)))
     vectors = np.random.default_rng(1).standard_normal((len(names), DIM)).astype(np.float32)
-    clips = [Clip(id, name, f"{number:064x}", 1.5) for number, (id, name) in enumerate(zip(ids, names, strict=True))]
-    families = {name: Source("a family", "tts", "vocoder") for name in SOURCES}
+    clips = [
+        EnrolledClip(id, name, f"{number:064x}", 1.5) for number, (id, name) in enumerate(zip(ids, names, strict=True))
+    ]
+    families = {name: EnrolledSource("a family", "tts", "vocoder") for name in SOURCES}
     opened = Gallery.create(folder, extractor)
     opened.enrol(Embeddings(ids, vectors, extractor), clips, families)
     opened.set_backends({"mahalanobis": _setting()}, default="mahalanobis")
@@ -82,7 +85,7 @@ def digested(folder: Path, clips: Path | None = None) -> None:
     index = folder / INDEX
     tables = json.loads(index.read_text(encoding="utf-8"))
     tables["format"] = READABLE[0] if clips else FORMAT
-    tables["segments"][0]["vectors_sha256"] = sha256(segment_paths(folder, Segment(1, 1, ""))[0])
+    tables["segments"][0]["vectors_sha256"] = sha256(segment_paths(folder, SegmentEntry(1, 1, ""))[0])
     tables["segments"][0]["clips_sha256"] = sha256(clips) if clips else ""
     index.write_text(json.dumps(tables, indent=1), encoding="utf-8")
 

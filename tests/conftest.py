@@ -12,10 +12,10 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from synthprint.audio import SAMPLE_RATE
-from synthprint.checkpoint import Checkpoint
 from synthprint.cli import app
-from synthprint.recipes import BackboneChoice, Crop, LossChoice, Recipe, SamplerChoice, Schedule
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.recipe import BackboneChoice, Crop, LossChoice, Recipe, SamplerChoice, Schedule
+from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Manifest, Utterance
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the work is tiny: more threads would only wait for each other
@@ -90,11 +90,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     import torch
 
     from synthprint.backbones.thin_resnet import ThinResNet
-    from synthprint.export import write_checkpoint
+    from synthprint.training.export import write_checkpoint
 
     sources = {f"source-{i}": f"family-{i % 2}" for i in range(SOURCES)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        backbone = ThinResNet(TINY_RECIPE.backbone.dim, **TINY_RECIPE.backbone.own)
+        backbone = ThinResNet(TINY_RECIPE.backbone.dim, **TINY_RECIPE.backbone.options)
     folder: Path = tmp_path_factory.mktemp("checkpoint") / "tiny"
     return write_checkpoint(backbone, TINY_RECIPE, sources, folder, {"best_dev_eer": 0.25})

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from mlaad_tree import write_meta
-from synthprint.manifests import open_manifest
+from synthprint.manifests.opening import open_manifest
 from synthprint.types import Manifest, Utterance
 
 NATIVE_RATES = (16_000, 22_050, 24_000, 48_000)  # Hz

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from synthprint.manifests import open_manifest
+from synthprint.manifests.opening import open_manifest
 from synthprint.types import Manifest
 
 RATE = 16_000

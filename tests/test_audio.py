@@ -16,10 +16,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthprint import audio
-from synthprint.audio import SAMPLE_RATE, AudioInfo, info, load
 from synthprint.errors import AudioError
-from synthprint.sound import decoding, foreign, waves
+from synthprint.sound import audio, decoding, foreign, waves
+from synthprint.sound.audio import SAMPLE_RATE, AudioInfo, info, load
 
 TONE_HZ = 440.0
 

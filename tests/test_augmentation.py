@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import tone
-from synthprint import augmentation
-from synthprint.augmentation import CODECS, Augmentation
+from synthprint.sound import augmentation
+from synthprint.sound.augmentation import CODECS, Augmentation
 
 ALL = Augmentation(equalise=0.5, band_limit=0.5, noise=0.5, codec=0.5, silence=0.5, gain_db=20.0)
 N = 16000

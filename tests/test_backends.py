@@ -17,7 +17,7 @@ from synthprint.backends.mahalanobis import Mahalanobis
 from synthprint.errors import GalleryError, RecipeError
 from synthprint.shelves import Backend
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines, unit
+from synthprint.vectors.directions import cosines, unit
 
 Vector = Sequence[float]
 ByHand = Callable[[list[list[Vector]], Vector], list[float]]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthprint.background import in_order
+from synthprint.background import in_order, processors
 
 
 @settings(deadline=None, max_examples=20)
@@ -50,3 +53,21 @@ def test_threads_end_with_the_last_result() -> None:
     before = threading.active_count()
     assert len(list(in_order(str, range(10), 3, 3))) == 10
     assert threading.active_count() == before
+
+
+def test_processors_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)  # Python 3.13 and later
+    assert processors() == 3
+    monkeypatch.delattr(os, "process_cpu_count")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    assert processors() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS, Windows
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert processors() == 1
+
+
+def test_nobody_else_counts_processors() -> None:
+    root = Path(__file__).parents[1]
+    counting = re.compile(r"cpu_count|sched_getaffinity")
+    files = [path for folder in ("src", "benchmarks", "fuzz") for path in (root / folder).rglob("*.py")]
+    assert [path.stem for path in files if counting.search(path.read_text(encoding="utf-8"))] == ["background"]

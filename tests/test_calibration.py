@@ -17,9 +17,9 @@ from synthprint.calibration.bounds import elub
 from synthprint.calibration.calibration import Calibration
 from synthprint.calibration.fitting import cross_fitted, fit
 from synthprint.calibration.maps import LN10, METHODS, Knots, Line, kde, logistic, pav
-from synthprint.calibration.trials import SourceTrials
 from synthprint.calibration.verbal import strength, times, verbal
 from synthprint.errors import CalibrationError
+from synthprint.types import ScoredTrials
 
 TIED = arrays(np.float64, st.integers(2, 25), elements=st.integers(-8, 8).map(lambda i: i / 4))
 RNG = np.random.default_rng(11)
@@ -33,7 +33,7 @@ def fitted(method: str, target: np.ndarray, nontarget: np.ndarray) -> Line | Kno
     return METHODS[method](target, nontarget, even(target), even(nontarget))
 
 
-def source_trials(n_sources: int = 12, clips: int = 5, spread: float = 1.0, seed: int = 0) -> SourceTrials:
+def source_trials(n_sources: int = 12, clips: int = 5, spread: float = 1.0, seed: int = 0) -> ScoredTrials:
     """All pairs of clips on a line: each source has a place of its own; a score is minus the distance."""
     rng = np.random.default_rng(seed)
     owners = np.repeat(np.arange(n_sources), clips)
@@ -41,7 +41,7 @@ def source_trials(n_sources: int = 12, clips: int = 5, spread: float = 1.0, seed
     first, second = np.triu_indices(len(owners), 1)
     sides = owners[first], owners[second]
     names = tuple(f"source {i}" for i in range(n_sources))
-    return SourceTrials(
+    return ScoredTrials(
         -np.abs(at[first] - at[second]), sides[0] == sides[1], *sides, names, "test", "line", len(owners)
     )
 
@@ -271,7 +271,7 @@ def test_a_huge_source_decides_little_where_sources_count_alike() -> None:
     # The huge source's own pairs score low, as if it were several systems.
     scores = np.where(same, np.where(owners[first] == 0, -1.0, 2.0), -2.0) + 0.5 * rng.normal(size=len(first))
     sides = owners[first], owners[second]
-    trials = SourceTrials(scores, same, *sides, tuple(map(str, range(10))), "test")
+    trials = ScoredTrials(scores, same, *sides, tuple(map(str, range(10))), "test")
     by_source, by_trial = (fit(trials, weighting=w).map(np.array([-1.0]))[0] for w in ("sources", "trials"))
     assert by_trial > by_source + 0.5
     weights = trials.weights("sources").each
@@ -301,7 +301,7 @@ def test_too_few_sources_are_an_error() -> None:
     with pytest.raises(CalibrationError, match="4 sources or more"):
         fit(source_trials(3))
     with pytest.raises(CalibrationError, match="no target trial"):
-        source_trials()[np.arange(50) * 0 + 5]
+        fit(source_trials()[np.arange(50) * 0 + 5])
     with pytest.raises(CalibrationError, match="not one of: logistic, pav, kde"):
         fit(source_trials(), "magic")
     with pytest.raises(CalibrationError, match="not one of: sources, trials"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from synthprint.backends.centroid import Centroid
 from synthprint.backends.knn import NearestNeighbours
-from synthprint.calibration.trials import SourceTrials, clip_against_source, clip_pairs, pairs, set_against_set
+from synthprint.calibration.trials import calibratable, clip_against_source, clip_pairs, pairs, set_against_set
 from synthprint.errors import CalibrationError
-from synthprint.vectors import cosines
+from synthprint.types import Embeddings, Labelled, ScoredTrials
+from synthprint.vectors.directions import cosines
 
 SIZES = {"a": 1, "b": 4, "c": 7, "d": 12}
 RNG = np.random.default_rng(8)
@@ -20,9 +22,10 @@ ORDER = RNG.permutation(len(SOURCES))
 SOURCES = [SOURCES[i] for i in ORDER]
 CENTRES = {name: RNG.normal(size=6) for name in SIZES}
 VECTORS = np.array([CENTRES[name] + 0.7 * RNG.normal(size=6) for name in SOURCES], np.float32)
+CLIPS = Labelled(Embeddings(tuple(map(str, range(len(SOURCES)))), VECTORS, "0123abcd"), SOURCES, "made up")
 
 
-def rows(trials: SourceTrials) -> list[tuple[str, str, bool, float]]:
+def rows(trials: ScoredTrials) -> list[tuple[str, str, bool, float]]:
     names = trials.sources
     sides = zip(trials.first.tolist(), trials.second.tolist(), trials.target.tolist(), trials.scores, strict=True)
     return sorted((*sorted((names[a], names[b])), target, round(float(score), 5)) for a, b, target, score in sides)
@@ -34,10 +37,11 @@ def test_clip_pairs_are_all_pairs() -> None:
         (*sorted((SOURCES[i], SOURCES[j])), SOURCES[i] == SOURCES[j], round(float(scores[i, j]), 5))
         for i, j in combinations(range(len(SOURCES)), 2)
     )
-    trials = clip_pairs(VECTORS, SOURCES)
+    trials = clip_pairs(CLIPS)
     assert rows(trials) == expected
     assert (trials.clips, trials.n_sources, trials.compared) == (24, 4, "clip against clip")
-    assert rows(clip_pairs(VECTORS, SOURCES, Centroid(), "centroid")) == expected
+    assert (trials.data, trials.extractor) == ("made up", "0123abcd")
+    assert rows(clip_pairs(CLIPS, Centroid(), "centroid")) == expected
 
 
 def test_thinned_pairs_are_evenly_taken_and_always_the_same() -> None:
@@ -58,7 +62,7 @@ def test_thinned_pairs_are_evenly_taken_and_always_the_same() -> None:
 @pytest.mark.parametrize("n", [1, 3, 5])
 @pytest.mark.parametrize("backend", [Centroid(), NearestNeighbours(2)])
 def test_a_clip_is_never_against_a_set_that_it_is_in(n: int, backend: Centroid | NearestNeighbours) -> None:
-    trials = clip_against_source(VECTORS, SOURCES, n, backend, "some")
+    trials = clip_against_source(CLIPS, n, backend, "some")
     enrolled = {name: size // n for name, size in SIZES.items()}
     for name, size in SIZES.items():
         own = trials.target & (np.array(trials.sources)[trials.first] == name)
@@ -69,7 +73,7 @@ def test_a_clip_is_never_against_a_set_that_it_is_in(n: int, backend: Centroid |
 
 
 def test_a_score_against_a_set_is_the_backends() -> None:
-    trials = clip_against_source(VECTORS, SOURCES, 7, Centroid(), "centroid")
+    trials = clip_against_source(CLIPS, 7, Centroid(), "centroid")
     members = [i for i, source in enumerate(SOURCES) if source == "c"]  # all of c is its only set
     found = trials.scores[~trials.target & (np.array(trials.sources)[trials.first] == "c")]
     score = Centroid().enrol(VECTORS[members], np.zeros(7, int))
@@ -78,7 +82,7 @@ def test_a_score_against_a_set_is_the_backends() -> None:
 
 
 def test_sets_are_disjoint_and_compared_by_their_means() -> None:
-    trials = set_against_set(VECTORS, SOURCES, (2, 1), Centroid(), "centroid")
+    trials = set_against_set(CLIPS, (2, 1), Centroid(), "centroid")
     # b (4 clips): 2, 1 -> one set of each size; c (7): 2, 1, 2, 1 -> two; d (12): 2, 1 four times; a (1): none.
     n_sets = {"b": 1, "c": 2, "d": 4}
     assert trials.target.sum() == sum(n * n for n in n_sets.values())
@@ -97,16 +101,16 @@ def test_sets_are_disjoint_and_compared_by_their_means() -> None:
 
 def test_what_cannot_be_made_is_an_error() -> None:
     with pytest.raises(CalibrationError, match="no source has the 20 clips"):
-        clip_against_source(VECTORS, SOURCES, 20, Centroid(), "centroid")
+        clip_against_source(CLIPS, 20, Centroid(), "centroid")
     with pytest.raises(CalibrationError, match="at least one"):
-        clip_against_source(VECTORS, SOURCES, 0, Centroid(), "centroid")
+        clip_against_source(CLIPS, 0, Centroid(), "centroid")
     with pytest.raises(CalibrationError, match="no source has the 18 clips"):
-        set_against_set(VECTORS, SOURCES, (9, 9), Centroid(), "centroid")
+        set_against_set(CLIPS, (9, 9), Centroid(), "centroid")
     with pytest.raises(CalibrationError, match="no nontarget trial"):
-        clip_pairs(VECTORS[:4], ["a"] * 4)
+        clip_pairs(replace(CLIPS[np.arange(4)], sources=["a"] * 4))
     with pytest.raises(CalibrationError, match="no target trial"):
-        clip_pairs(VECTORS[:3], ["a", "b", "c"])
+        clip_pairs(replace(CLIPS[np.arange(3)], sources=["a", "b", "c"]))
     with pytest.raises(CalibrationError, match="1 of 2 scores are not finite"):
-        SourceTrials([0.0, np.inf], [True, False], [0, 0], [0, 1], ("a", "b"), "test")
+        calibratable(ScoredTrials([0.0, np.inf], [True, False], [0, 0], [0, 1], ("a", "b"), "test"))
     with pytest.raises(CalibrationError, match="outside the 1"):
-        SourceTrials([0.0, 1.0], [True, False], [0, 0], [0, 1], ("a",), "test")
+        ScoredTrials([0.0, 1.0], [True, False], [0, 0], [0, 1], ("a",), "test")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from synthprint import audio
-from synthprint.conditions import Conditions, conditions
 from synthprint.errors import AudioError
+from synthprint.sound import audio
 from synthprint.sound.channels import OFFSET, Meter, Mix, first_mix
+from synthprint.sound.conditions import Conditions, conditions
 
 CLIP = Path(__file__).parents[1] / "examples" / "clips" / "flite_slt" / "01.flac"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from synthprint import checkpoint as room
-from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError
+from synthprint.extractor import checkpoint as room
+from synthprint.extractor.checkpoint import Checkpoint
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from synthprint.cli.explore import map_, probe
+from synthprint.cli.map import map_
+from synthprint.cli.probe import probe
 from synthprint.errors import EmbeddingsError, ManifestError
-from synthprint.probing import ProbeSettings
-from synthprint.probing import probe as run_probe
-from synthprint.types import Embeddings, Manifest, Utterance
+from synthprint.exploring.probe import ProbeSettings
+from synthprint.exploring.probe import probe as run_probe
+from synthprint.types import Embeddings, Labelled, Manifest, Utterance
 
 N_SOURCES, N_CLIPS = 12, 10
 
@@ -61,9 +62,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 def test_probe_json_holds_what_the_library_says(files: Files) -> None:
     found = json.loads(files.run(probe, "--split", "dev", "--json", "--epochs", "7", "--per-source", "9").stdout)
     dev = [u for u in files.manifest if u.split == "dev" and u.id in files.embeddings.ids]
-    expected = run_probe(
-        files.embeddings.select([u.id for u in dev]), [u.source for u in dev], ProbeSettings(per_source=9, epochs=7)
-    )
+    labelled = Labelled(files.embeddings.select([u.id for u in dev]), [u.source for u in dev])
+    expected = run_probe(labelled, ProbeSettings(per_source=9, epochs=7))
     assert found["probe"] == expected.to_dict()
     assert (found["extractor"], found["dim"], found["split"]) == ("0123abcd", 8, "dev")
     assert found["utterances_without_embedding"] == 1

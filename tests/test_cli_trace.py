@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,9 @@ import soundfile
 from typer.testing import Result
 
 from conftest import run_cli, tone
-from synthprint.audio import SAMPLE_RATE
-from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError, ManifestError
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Manifest
 
 
@@ -52,8 +53,8 @@ def gallery(cli: Synthprint, tiny_corpus: Manifest, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("cli") / "gallery"
     manifest = tiny_corpus.root / "manifest.csv"
     tiny_corpus.save(manifest)
-    cli.run("gallery", "add", folder, manifest, "--split", "train", "--model", cli.model)
-    cli.run("gallery", "threshold", folder, "--data", manifest, "--model", cli.model)
+    cli.run("gallery", "import", folder, manifest, "--split", "train", "--model", cli.model)
+    cli.run("gallery", "calibrate", folder, "--data", manifest, "--model", cli.model)
     return folder
 
 
@@ -170,8 +171,8 @@ def test_many_clips_take_a_line_each_and_failures_come_last(
     assert [line.split()[-1] for line in lines[:-1]] == [str(path) for path in sorted(folder.iterdir())]
     assert lines[-1].split()[:2] == ["-", "failed"]
     assert result.stderr.splitlines() == [
-        "1 of 9 clips could not be traced:",
-        f"  {tmp_path / 'no[such].wav'}: no such file",
+        f"left out: {tmp_path / 'no[such].wav'}: no such file",
+        "1 of 9 clips left out",
     ]
 
 
@@ -220,7 +221,7 @@ def test_compare(cli: Synthprint, tiny_corpus: Manifest) -> None:
 def test_a_calibrated_model_compares_with_evidence(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
     model = Path(shutil.copytree(cli.model, tmp_path / "model"))
     data = tiny_corpus.root / "manifest.csv"
-    text = cli.run("calibrate", model, "--data", data, "--split", "train").stdout
+    text = cli.run("model", "calibrate", model, "--data", data, "--split", "train").stdout
     assert "1 and 1" in text
     assert f"{model / 'calibrations.json'} written" in text
     a, b = clip(tiny_corpus, 0, 0), tiny_corpus.root / "source-3"
@@ -233,7 +234,7 @@ def test_a_calibrated_model_compares_with_evidence(cli: Synthprint, tiny_corpus:
     text = cli.run("compare", a, b, "--model", model).stdout
     assert text.startswith(found["statement"][0].upper() + found["statement"][1:])
     with pytest.raises(CheckpointError, match="no checkpoint's folder"):
-        cli.run("calibrate", tmp_path / "nosuch", "--data", data)
+        cli.run("model", "calibrate", tmp_path / "nosuch", "--data", data)
 
 
 def test_a_clip_that_cannot_be_compared_is_left_out(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def test_aliases_are_declared_and_taken_back(cli: Synthprint, own: Path, tiny_co
     assert "source-1@page" not in named
     listed = {entry["source"]: entry["alias of"] for entry in cli.json("gallery", "list", own)}
     assert listed["source-1@page"] == "source-1"
-    cli.run("gallery", "unalias", own, "source-1@page")
+    cli.run("gallery", "alias", own, "source-1@page", "--undo")
     assert all(entry["alias of"] is None for entry in cli.json("gallery", "list", own))
 
 
@@ -281,7 +282,7 @@ def test_enrolling_twice_or_under_two_names(cli: Synthprint, own: Path, tiny_cor
     assert cli.json(*words) == {"added": ["7.wav"], "already": already, "failures": [], "remarks": {}}
     assert cli.json(*words)["added"] == []
     other = ("enrol", own, "source-2", clip(tiny_corpus, 1, 0), "--model", cli.model)
-    with pytest.raises(GalleryError, match="--force"):
+    with pytest.raises(GalleryError, match="force its enrolment under both"):
         cli.run(*other)
     assert cli.json(*other, "--force")["added"] == ["0.wav"]
 
@@ -303,7 +304,7 @@ def test_a_gallery_can_start_as_a_copy(cli: Synthprint, gallery: Path, tiny_corp
     assert names == ["five", *(f"source-{i}" for i in range(5))]
     assert cli.json("gallery", "show", tmp_path / "mine")["rules"] == cli.json("gallery", "show", gallery)["rules"]
     assert "now there are 6" in cli.run("gallery", "show", tmp_path / "mine").stdout
-    with pytest.raises(GalleryError, match="leave out --from"):
+    with pytest.raises(GalleryError, match="do not start from a copy"):
         cli.run(*new)
 
 
@@ -333,8 +334,19 @@ def test_gallery_remove_and_merge(cli: Synthprint, own: Path, gallery: Path) -> 
     assert cli.json("gallery", "list", own) == cli.json("gallery", "list", gallery)
 
 
-def test_gallery_threshold(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
-    words = ("gallery", "threshold", own)  # without data no model is needed
+def test_what_is_done_to_a_gallery_is_said_as_json(cli: Synthprint, own: Path, gallery: Path) -> None:
+    removed = cli.json("gallery", "remove", own, "source-0", "source-4")
+    assert removed == [{"source": "source-0", "clips": 5}, {"source": "source-4", "clips": 5}]
+    first, second = cli.json("gallery", "merge", own, gallery, gallery)
+    assert [len(merged["added"]) for merged in (first, second)] == [10, 0]
+    assert set(second) == set(cli.json("gallery", "merge", own, gallery))
+    alias = ("gallery", "alias", own, "source-2", "source-4")
+    assert cli.json(*alias) == [{"source": "source-2", "aliases": ["source-4"]}]
+    assert cli.json(*alias[:3], "source-4", "--undo") == [{"source": "source-4", "aliases": []}]
+
+
+def test_gallery_calibrate(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
+    words = ("gallery", "calibrate", own)  # without data no model is needed
     rules = cli.json(*words, "--false-acceptance", 0.1, "--backend", "knn")
     assert all(rule["false_acceptance"] <= 0.1 for rule in rules.values())
     assert all("left out" in rule["known"]["data"] for rule in rules.values())
@@ -350,8 +362,22 @@ def test_gallery_threshold(cli: Synthprint, own: Path, tiny_corpus: Manifest) ->
         cli.run(*words, "--data", tiny_corpus.root / "manifest.csv", "--split", "test")
 
 
-def test_gallery_add_draws_some_of_each_source(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
-    added = cli.json("gallery", "add", tmp_path / "g", tiny_corpus.root, "--per-source", 2, "--model", cli.model)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_gallery_calibrate_says_what_it_left_out(
+    options: tuple[str, ...], cli: Synthprint, own: Path, tiny_corpus: Manifest, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(tiny_corpus.root, tmp_path / "data"))
+    (data / "source-1" / "7.wav").write_bytes(b"RIFF")
+    words = ("gallery", "calibrate", own, "--data", data / "manifest.csv", "--model", cli.model)
+    result = cli.run(*words, *options, status=1)
+    assert re.fullmatch(r"left out: source-1/7\.wav: .+\n", result.stderr)
+    assert result.stdout.startswith("{\n" if options else "\nanswers by centroid: ")
+    (known,) = {rule["known"]["data"] for rule in cli.json("gallery", "show", own)["rules"].values()}
+    assert known == "manifest.csv/dev, without 1 that could not be used"
+
+
+def test_gallery_import_draws_some_of_each_source(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
+    added = cli.json("gallery", "import", tmp_path / "g", tiny_corpus.root, "--per-source", 2, "--model", cli.model)
     assert len(added["added"]) == 12
     assert {row["clips"] for row in cli.json("gallery", "list", tmp_path / "g")} == {2}
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from synthprint.checkpoint import Checkpoint
 from synthprint.cli import app
 from synthprint.errors import CheckpointError, RecipeError
+from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.types import Embeddings, Manifest, Utterance
 
 RECIPE = """
@@ -57,7 +57,8 @@ def test_train_then_embed(corpus: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(run)
     assert f"checkpoint  {run / 'best'}" in trained.stdout
     assert f"dev EER     {100 * checkpoint.results['best_dev_eer']:.2f} % (epoch" in trained.stdout
-    assert "1 of 49 clips failed:\n  bad.wav: is not audio" in trained.stderr
+    assert "left out: bad.wav: is not audio" in trained.stderr
+    assert trained.stderr.endswith("\n1 of 49 clips left out\n")
     assert checkpoint.recipe.seed == 3
     assert checkpoint.dim == 6
     assert (checkpoint.recipe.schedule.epochs, checkpoint.recipe.schedule.warmup_epochs) == (2, 1.0)
@@ -66,7 +67,8 @@ def test_train_then_embed(corpus: Path, tmp_path: Path) -> None:
     embedded = synthprint("embed", run, "--data", corpus, "--out", out, "--windows")
     assert embedded.exit_code == 1
     assert embedded.stdout == f"{out}: 48 embeddings of 6 dimensions\n"
-    assert "1 of 49 clips failed:\n  the-bad-one: is not audio" in embedded.stderr
+    assert "left out: the-bad-one: is not audio" in embedded.stderr
+    assert embedded.stderr.endswith("\n1 of 49 clips left out\n")
     embeddings = Embeddings.load(out)
     assert embeddings.extractor == checkpoint.digest
     assert embeddings.windows is not None

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthprint import closest_clips
-from synthprint.closest_clips import ClosestClips
-from synthprint.vectors import exact_cosines, unit
+from synthprint.vectors import closest_clips
+from synthprint.vectors.closest_clips import ClosestClips
+from synthprint.vectors.directions import exact_cosines, unit
 
 SEEDS = st.integers(0, 2**32)
 

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +17,26 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from conftest import run_cli
-from synthprint.checkpoint import Checkpoint
-from synthprint.clustering import exhibits
-from synthprint.clustering.exhibits import Clustering, cluster
-from synthprint.clustering.linkage import average_linkage, cut
-from synthprint.clustering.tuning import Tuning
-from synthprint.conditions import Limits, conditions
+from synthprint.casework import clusters
+from synthprint.casework.clusters import cluster
+from synthprint.casework.groups import Clustering, Exhibit
+from synthprint.casework.linkage import average_linkage, cut
 from synthprint.errors import CheckpointError, EmbeddingsError, GalleryError
-from synthprint.extractors import Extractor, load_extractor
-from synthprint.tracing.calibrations import ComparisonCalibrations, fit_comparisons
-from synthprint.tracing.enrolment import from_manifest, opened
-from synthprint.tracing.examining import ExaminedClip, examined
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.thresholds import set_threshold
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.examining import ExaminedClip, examined
+from synthprint.extractor.runtime import Extractor, load_extractor
+from synthprint.gallery.calibrating import set_threshold
+from synthprint.gallery.destination import opened
+from synthprint.gallery.enrolment import from_manifest
+from synthprint.gallery.gallery import Gallery
+from synthprint.model.calibrations import ComparisonCalibrations, fit_comparisons
+from synthprint.model.limits import Limits
+from synthprint.model.model import Model
+from synthprint.model.tunings import ClusterTuning
+from synthprint.sound.conditions import conditions
 from synthprint.tracing.tracer import Tracer
-from synthprint.types import Embeddings, Manifest
-from synthprint.vectors import unit
+from synthprint.types import Embeddings, Labelled, Manifest
+from synthprint.vectors.directions import unit
 
 STATE = conditions(np.random.default_rng(0).standard_normal(16_000).astype(np.float32) / 10)
 
@@ -79,7 +84,7 @@ def calibrations(extractor: Extractor) -> ComparisonCalibrations:
     owners = np.repeat(np.arange(6), 8)
     vectors = np.eye(extractor.dim)[owners] + 0.3 * rng.standard_normal((48, extractor.dim))
     clips = Embeddings(tuple(map(str, range(48))), vectors, extractor.digest)
-    return fit_comparisons(clips, [f"s{owner}" for owner in owners], "made up")
+    return fit_comparisons(Labelled(clips, [f"s{owner}" for owner in owners], "made up"))
 
 
 def members(found: Clustering) -> set[frozenset[str]]:
@@ -93,7 +98,7 @@ def test_groups_are_those_of_the_definition(
     vectors = unit(np.stack([every[i] for i in range(len(paths))]))
     similarity = vectors @ vectors.T
     threshold = float(np.median(similarity[np.triu_indices(len(paths), 1)]))
-    found = cluster(extractor, paths, threshold=threshold, calibrations=calibrations)
+    found = cluster(paths, Model(extractor, calibrations), None, threshold)
     distance = 1 - (similarity + similarity.T) / 2
     np.fill_diagonal(distance, 0)
     labels = hierarchy.fcluster(
@@ -105,7 +110,7 @@ def test_groups_are_those_of_the_definition(
     }
     assert [len(group.members) for group in found.groups] == sorted(map(len, members(found)), reverse=True)
     assert found.log10_lr is not None
-    pair = calibrations.of(1, 1)
+    pair = calibrations.for_sets(1, 1)
     assert pair is not None
     for group in found.groups:
         inside = [(i, j) for i in group.members for j in group.members if i < j]
@@ -117,7 +122,7 @@ def test_groups_are_those_of_the_definition(
         others = [other for other in found.groups if other is not group]
         means = {g.number: unit(vectors[list(g.members)].mean(axis=0)[None])[0] for g in found.groups}
         best = max(others, key=lambda other: float(means[group.number] @ means[other.number]))
-        fitted = calibrations.of(len(group.members), len(best.members))
+        fitted = calibrations.for_sets(len(group.members), len(best.members))
         assert group.nearest == best.number
         assert group.nearest_lr is not None
         assert fitted is not None
@@ -129,14 +134,14 @@ def test_groups_are_those_of_the_definition(
         sides = [inside[merge.a], inside[merge.b]]
         inside[len(paths) + k] = sides[0] + sides[1]
         one, other = (unit(vectors[side].mean(axis=0)[None])[0] for side in sides)
-        fitted = calibrations.of(*map(len, sides))
+        fitted = calibrations.for_sets(*map(len, sides))
         assert fitted is not None
         assert lr is not None
         assert lr.log10_lr == pytest.approx(float(fitted.apply(one @ other)), abs=1e-3)
 
 
 def test_the_order_of_the_clips_does_not_matter(extractor: Extractor, paths: list[Path]) -> None:
-    one, other = (cluster(extractor, list(order), threshold=0.5) for order in (paths, paths[::-1]))
+    one, other = (cluster(list(order), Model(extractor), None, 0.5) for order in (paths, paths[::-1]))
     assert members(one) == members(other)
     similar = [merge.similarity for merge in other.merges]
     assert [merge.similarity for merge in one.merges] == pytest.approx(similar, abs=1e-6)
@@ -149,33 +154,36 @@ def test_bad_clips_are_listed_and_the_same_file_is_told(
 ) -> None:
     copy = Path(shutil.copy(paths[0], tmp_path / "copy.wav"))
     (tmp_path / "bad.wav").write_bytes(b"no audio")
-    found = cluster(extractor, [paths[0], copy, tmp_path / "bad.wav", tmp_path / "missing.wav"], threshold=0.9)
+    found = cluster([paths[0], copy, tmp_path / "bad.wav", tmp_path / "missing.wav"], Model(extractor), None, 0.9)
     assert [exhibit.path for exhibit in found.exhibits] == [str(paths[0]), str(copy)]
     assert found.repeated() == [(str(paths[0]), str(copy))]
+    first = found.to_dict()["clips"][0]
+    assert list(first) == ["path", "sha256", "state", "warnings"]
+    assert first["state"] == asdict(found.exhibits[0].conditions)
     assert set(found.failures) == {str(tmp_path / "bad.wav"), str(tmp_path / "missing.wav")}
     assert len(found.groups) == 1
-    alone = cluster(extractor, [copy], threshold=0.9, limits=Limits(min_duration_s=9.0))
+    alone = cluster([copy], Model(extractor, limits=Limits(min_duration_s=9.0)), None, 0.9)
     assert (alone.groups[0].members, alone.groups[0].nearest, alone.groups[0].mean_cosine) == ((0,), None, None)
     assert "lasts" in alone.exhibits[0].warnings[0]
     with pytest.raises(EmbeddingsError, match="none of 1 clips can be used"):
-        cluster(extractor, [tmp_path / "bad.wav"], threshold=0.9)
+        cluster([tmp_path / "bad.wav"], Model(extractor), None, 0.9)
 
 
 def test_what_cannot_be_grouped(extractor: Extractor, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(GalleryError, match="give --threshold"):
-        cluster(extractor, paths)
-    monkeypatch.setattr(exhibits, "MOST_CLIPS", 8)
+    with pytest.raises(GalleryError, match="give a threshold, a mean cosine from -1 to 1"):
+        cluster(paths, Model(extractor), gallery=None)
+    monkeypatch.setattr(clusters, "MOST_CLIPS", 8)
     with pytest.raises(EmbeddingsError, match="9 clips are more than the 8"):
-        cluster(extractor, paths, threshold=0.5)
+        cluster(paths, Model(extractor), None, 0.5)
 
 
 def test_a_group_is_traced_as_its_mean(extractor: Extractor, tiny_corpus: Manifest, tmp_path: Path) -> None:
     with opened(tmp_path / "gallery", extractor.digest) as gallery:
         from_manifest(extractor, tiny_corpus.split("train")).into(gallery)
     set_threshold(Gallery.load(tmp_path / "gallery"))
-    tracer = Tracer(extractor, Gallery.load(tmp_path / "gallery"))
+    tracer = Tracer(Model(extractor), Gallery.load(tmp_path / "gallery"))
     clips = [tiny_corpus.audio_path(u) for u in tiny_corpus if u.source == "source-1"][:3]
-    (group,) = cluster(extractor, clips, threshold=-1.0, tracer=tracer).groups
+    (group,) = cluster(clips, tracer.model, tracer.gallery, -1.0).groups
     mean = unit(np.stack([tracer.embed(path) for path in clips])).mean(axis=0)
     assert group.trace is not None
     assert group.trace.score == pytest.approx(tracer.answer(mean, "group 1").score, abs=1e-5)
@@ -183,11 +191,11 @@ def test_a_group_is_traced_as_its_mean(extractor: Extractor, tiny_corpus: Manife
 
 
 def test_a_tuning_is_kept_with_the_checkpoint_that_it_is_of(tmp_path: Path) -> None:
-    tuning = Tuning(0.5, 0.04, 0.3, "200 draws", "e" * 64)
+    tuning = ClusterTuning(0.5, 0.04, 0.3, "200 draws", "e" * 64)
     tuning.save(tmp_path)
-    assert Tuning.load(tmp_path, "e" * 64) == tuning
-    assert Tuning.load(tmp_path, "f" * 64) is None
-    assert Tuning.load(tmp_path / "nowhere", "e" * 64) is None
+    assert ClusterTuning.load(tmp_path, "e" * 64) == tuning
+    assert ClusterTuning.load(tmp_path, "f" * 64) is None
+    assert ClusterTuning.load(tmp_path / "nowhere", "e" * 64) is None
     assert "4.0% were of two sources" in tuning.sentence()
     for text in (
         "[]",
@@ -196,10 +204,10 @@ def test_a_tuning_is_kept_with_the_checkpoint_that_it_is_of(tmp_path: Path) -> N
     ):
         (tmp_path / "clusters.json").write_text(text)
         with pytest.raises(CheckpointError, match=r"clusters\.json"):
-            Tuning.load(tmp_path, "e" * 64)
+            ClusterTuning.load(tmp_path, "e" * 64)
 
 
-def test_the_commands_group_and_promote(tiny_checkpoint: Checkpoint, paths: list[Path], tmp_path: Path) -> None:
+def test_the_commands_group_and_enrol_a_group(tiny_checkpoint: Checkpoint, paths: list[Path], tmp_path: Path) -> None:
     model = ("--model", tiny_checkpoint.folder)
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"")
@@ -217,39 +225,42 @@ def test_the_commands_group_and_promote(tiny_checkpoint: Checkpoint, paths: list
     assert (tmp_path / "out/linkage.svg").read_text().count("<svg") == 1
 
     first = found["groups"][0]["clips"]
-    text = run_cli("promote", tmp_path / "out", 1, "mine", tmp_path / "gallery", "--family", "f", *model).stdout
+    mine = ("enrol", tmp_path / "gallery", "mine")
+    text = run_cli(*mine, "--group", 1, tmp_path / "out", "--family", "f", *model).stdout
     assert f"'mine' has {len(first)} clips" in text
     gallery = Gallery.load(tmp_path / "gallery")
     assert gallery.index.sources["mine"].family == "f"
     assert len(gallery.clips) == len(first)
-    again = ("promote", tmp_path / "out")
+    assert "one folder" in run_cli(*mine, "--group", 1, tmp_path / "out", paths[0], *model, status=2).stderr
+    again = ("enrol", tmp_path / "other", "mine", tmp_path / "out", *model, "--group")
     with pytest.raises(EmbeddingsError, match="has no group 99"):
-        run_cli(*again, 99, "mine", tmp_path / "other", *model)
+        run_cli(*again, 99)
     assert not (tmp_path / "other").exists()
     written["clips"][0]["sha256"] = "0" * 64
     (tmp_path / "out/groups.json").write_text(json.dumps(written))
     number = next(group["number"] for group in written["groups"] if written["clips"][0]["path"] in group["clips"])
     with pytest.raises(EmbeddingsError, match="is not the file that was grouped"):
-        run_cli(*again, number, "mine", tmp_path / "other", *model)
+        run_cli(*again, number)
     written["extractor"] = "f" * 64
     (tmp_path / "out/groups.json").write_text(json.dumps(written))
     with pytest.raises(EmbeddingsError, match="with extractor ffff"):
-        run_cli(*again, number, "mine", tmp_path / "other", *model)
+        run_cli(*again, number)
     (tmp_path / "out/groups.json").write_text("{}")
     with pytest.raises(EmbeddingsError, match="is no record of groups"):
-        run_cli(*again, number, "mine", tmp_path / "other", *model)
+        run_cli(*again, number)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_copies_of_a_clip_stay_together_in_any_order(seed: int) -> None:
+def test_copies_of_a_clip_stay_together_in_any_order(extractor: Extractor, seed: int) -> None:
     """What the last bits of a matrix product do to equal similarities must not matter."""
     rng = np.random.default_rng(seed)
     base = unit(rng.standard_normal((5, 64)))
+    model = Model(extractor)
     seen = []
     for _ in range(4):
         owners = np.repeat(np.arange(5), 22)[rng.permutation(110)]
-        clips = [exhibits.Exhibit(f"{n:03d}", f"{owner}", STATE, ()) for n, owner in enumerate(owners)]
-        found = exhibits._grouped(tuple(clips), base[owners], None, 0.9999, None, None, {})
+        clips = [Exhibit(f"{n:03d}", f"{owner}", STATE, ()) for n, owner in enumerate(owners)]
+        found = clusters.group_exhibits(clips, base[owners], model, 0.9999)
         assert (found.cosines == found.cosines.T).all()
         assert [len(group.members) for group in found.groups] == [22] * 5
         assert all(len(set(owners[list(group.members)])) == 1 for group in found.groups)
@@ -262,9 +273,9 @@ def test_without_a_threshold_nothing_is_called_known(
 ) -> None:
     with opened(tmp_path / "gallery", extractor.digest) as gallery:
         from_manifest(extractor, tiny_corpus.split("train")).into(gallery)
-    tracer = Tracer(extractor, Gallery.load(tmp_path / "gallery"))
+    tracer = Tracer(Model(extractor), Gallery.load(tmp_path / "gallery"))
     clip = tiny_corpus.audio_path(next(iter(tiny_corpus)))
-    (group,) = cluster(extractor, [clip], threshold=0.5, tracer=tracer).groups
+    (group,) = cluster([clip], tracer.model, tracer.gallery, 0.5).groups
     assert group.verdict.startswith("closest: ")
 
 

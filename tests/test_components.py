@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthprint.components import answer, component_scores
 from synthprint.errors import GalleryError
-from synthprint.tracing.identification import identified
+from synthprint.gallery.components import answer, component_scores
+from synthprint.types import IdentificationTrials
 
 VALUES = ("hifigan", "melgan", "hifigan", None)
 SCORES = np.array([0.2, 0.5, 0.7, 0.1])
@@ -60,11 +60,11 @@ def test_sources_in_any_order_and_one_by_one(seed: int) -> None:
 
 def test_read_as_sources_are() -> None:
     names, scores = component_scores(np.stack([SCORES, SCORES[::-1]], axis=1), VALUES)
-    read = identified(scores, np.zeros(2, int), ["x", "y"], "made")
+    read = IdentificationTrials.from_matrix(scores, np.zeros(2, int), ["x", "y"], "made")
     assert names[0] == "hifigan"
-    assert read.best.tolist() == [0.7, 0.7]
-    assert read.lead == pytest.approx([0.2, 0.2])
-    assert read.right.tolist() == [True, False]
+    assert read.scores.tolist() == [0.7, 0.7]
+    assert read.leads == pytest.approx([0.2, 0.2])
+    assert read.correct.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("values", [(), ("a",) * 3])

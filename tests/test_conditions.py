@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from conftest import tone
-from synthprint import conditions as module
-from synthprint.audio import SAMPLE_RATE
-from synthprint.augmentation import band_limit
-from synthprint.conditions import Conditions, Limits, beyond, conditions, outside
-from synthprint.degradations import clip, low_pass, mixed, pad
 from synthprint.errors import AudioError, CheckpointError
+from synthprint.model.limits import Limits, beyond, outside
+from synthprint.sound import conditions as module
+from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.sound.augmentation import band_limit
+from synthprint.sound.conditions import Conditions, conditions
+from synthprint.sound.degradations import clip, low_pass, mixed, pad
 
 GOOD = Conditions(3.0, 7800.0, -3.0, 0.0, 45.0, 0.1, 0.001, False)
 LIMITS = Limits(1.0, 5000.0, 20.0, -40.0, 0.01, 0.5, 0.05)
@@ -219,6 +220,7 @@ def test_limits_are_kept_with_the_checkpoint_that_they_are_of(tmp_path: Path) ->
 )  # fmt: skip
 def test_a_damaged_file_of_limits_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "limits.json").write_text(text, errors="surrogateescape")
-    with pytest.raises(CheckpointError, match=r"limits\.json: .*synthprint stress") as caught:
+    with pytest.raises(CheckpointError, match=r"limits\.json: .*measure the limits again") as caught:
         Limits.load(tmp_path, "e" * 64)
+    assert caught.value.command == "model limits"
     assert len(str(caught.value)) < 600

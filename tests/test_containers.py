@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from synthprint import audio
-from synthprint.sound.containers import flac, mpeg, parts
+from synthprint.sound import audio
+from synthprint.sound.containers import flac, mpeg_frames, parts
 from synthprint.sound.containers.layout import layout
 from synthprint.sound.containers.parts import FileBytes, Part, PartFile
 
@@ -106,7 +106,7 @@ def mp3(folder: Path, counted: int | None, variable: bool = False) -> bytes:
     assert 0 < place < 60
     assert data[place + 7] & 1
     if counted is None:
-        header = mpeg._header(bytes(data[:4]))
+        header = mpeg_frames.frame_header(bytes(data[:4]))
         assert header is not None
         return bytes(data[header.length :])
     data[place + 8 : place + 12] = counted.to_bytes(4, "big")
@@ -264,9 +264,9 @@ def test_a_second_track_is_told_of(tmp_path: Path) -> None:
 
 def with_vbri(data: bytes, counted: int) -> bytes:
     """An MP3 without a counting frame, with one of the kind that Fraunhofer's encoder writes in front."""
-    header = mpeg._header(data[:4])
+    header = mpeg_frames.frame_header(data[:4])
     assert header is not None
-    frame = bytearray(mpeg._counting_frame(header, 0))
+    frame = bytearray(mpeg_frames.counting_frame(header, 0))
     frame[4:] = bytes(len(frame) - 4)
     frame[36:40], frame[50:54] = b"VBRI", counted.to_bytes(4, "big")
     return bytes(frame) + data
@@ -274,7 +274,7 @@ def with_vbri(data: bytes, counted: int) -> bytes:
 
 def test_a_count_that_decoders_do_not_read(tmp_path: Path) -> None:
     data = mp3(tmp_path, None, variable=True)
-    header = mpeg._header(data[:4])
+    header = mpeg_frames.frame_header(data[:4])
     assert header is not None
     frames = round(4.1 * RATE / header.samples)
     for counted in (frames, 5):

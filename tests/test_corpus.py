@@ -214,8 +214,9 @@ def test_a_name_that_nobody_has_is_refused(shelf: dict[str, object], tmp_path: P
     with pytest.raises(EngineError, match="speaks 'it'; it speaks: de, en, es, fi, fr"):
         building.build(tmp_path, languages=["it"])
     shelf.clear()
-    with pytest.raises(EngineError, match="corpus engines"):
+    with pytest.raises(EngineError, match="the catalogue of engines says how to install one") as caught:
         building.build(tmp_path)
+    assert caught.value.command == "corpus engines"
 
 
 def test_one_command_installs_what_is_missing() -> None:
@@ -236,7 +237,7 @@ def test_real_synthesizers_build_a_whole_corpus(tmp_path: Path) -> None:
     if not {"espeak-ng/klatt4", "flite/slt"} <= there:
         pytest.skip("needs espeak-ng and flite")
     (tmp_path / "own.csv").write_text(
-        "language,text_id,text\n" + "".join(f'{s.language},{s.text_id},"{s.text}"\n' for s in texts.own())
+        "language,text_id,text\n" + "".join(f'{s.language},{s.text_id},"{s.text}"\n' for s in texts.packaged())
     )
     built = building.build(
         tmp_path / "c", only=["espeak_ng", "flite"], languages=["en", "fi", "pl", "hu"], limit=100,

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthprint.corpus import catalogue
-from synthprint.corpus.plan import HELD_OUT_LANGUAGES, HELD_OUT_SOURCES, SEEN, Clip, plan, roles, split_of, text_split
+from synthprint.corpus.plan import (
+    HELD_OUT_LANGUAGES,
+    HELD_OUT_SOURCES,
+    SEEN,
+    PlannedClip,
+    clip_split,
+    plan,
+    roles,
+    text_split,
+)
 from synthprint.corpus.texts import Sentence
 from synthprint.shelves import System
 from synthprint.types import SPLITS
@@ -100,7 +109,7 @@ def test_where_a_clip_goes() -> None:
         ("dev", SEEN, "train"): None, (SEEN, "test", "dev"): None, ("dev", "test", "dev"): None,
         ("dev", "test", "test"): None, ("test", "test", "test"): "test",
     }  # fmt: skip
-    assert {key: split_of(*key) for key in table} == table
+    assert {key: clip_split(*key) for key in table} == table
 
 
 def test_roles_are_drawn_where_none_is_given() -> None:
@@ -117,7 +126,7 @@ def test_roles_are_drawn_where_none_is_given() -> None:
 
 def test_the_path_of_a_clip_is_that_of_mlaad() -> None:
     system = System("tone/ä b", "tone", "tts", "Apache-2.0", (), ("en",), "nobody")
-    clip = Clip(system, Sentence("page#1.2", "en", "x", "page#1"), "train")
+    clip = PlannedClip(system, Sentence("page#1.2", "en", "x", "page#1"), "train")
     assert clip.path == "fake/en/tone_ä_b/page_1.2.flac"
-    copy = Clip(System("v/w", "v", "copysyn", "Apache-2.0", ()), clip.sentence, "train", clip)
+    copy = PlannedClip(System("v/w", "v", "copysyn", "Apache-2.0", ()), clip.sentence, "train", clip)
     assert copy.path == "fake/en/v_w/page_1.2.tone_ä_b.flac"

@@ -13,16 +13,16 @@ from synthprint.types import SPLITS
 
 
 def test_our_own_sentences_are_parallel_and_in_every_split() -> None:
-    own = texts.own()
-    languages = {s.language for s in own}
-    keys = {s.text_id for s in own}
+    packaged = texts.packaged()
+    languages = {s.language for s in packaged}
+    keys = {s.text_id for s in packaged}
     assert len(languages) >= 12
-    assert len(own) == len(languages) * len(keys)
-    assert {text_split(s.document) for s in own} == set(SPLITS)
-    assert all(s.text.isascii() for s in own if s.language == "en")
-    assert len({(s.language, s.text) for s in own}) == len(own)
+    assert len(packaged) == len(languages) * len(keys)
+    assert {text_split(s.document) for s in packaged} == set(SPLITS)
+    assert all(s.text.isascii() for s in packaged if s.language == "en")
+    assert len({(s.language, s.text) for s in packaged}) == len(packaged)
     for language in languages - {"ja"}:
-        assert all(25 <= len(s.text) <= 90 for s in own if s.language == language)
+        assert all(25 <= len(s.text) <= 90 for s in packaged if s.language == language)
 
 
 PAGE = """<page xmlns="http://projectmallard.org/1.0/"><info><desc>D</desc><p>About the page: not read.</p></info>

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from synthprint import audio
-from synthprint.conditions import conditions
 from synthprint.errors import AudioError
-from synthprint.sound import decoding, foreign, quiet, waves
+from synthprint.sound import audio, decoding, foreign, quiet, waves
+from synthprint.sound.conditions import conditions
 
 CLIP = Path(__file__).parents[1] / "examples" / "clips" / "flite_slt" / "01.flac"
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg command is not here")
@@ -217,8 +216,8 @@ def test_a_long_file_is_decoded_in_little_memory(tmp_path: Path) -> None:
         for _ in range(50):
             file.write(minute)
     program = (
-        "import re, sys; from pathlib import Path; from synthprint import audio\n"
-        "from synthprint.conditions import conditions\n"
+        "import re, sys; from pathlib import Path; from synthprint.sound import audio\n"
+        "from synthprint.sound.conditions import conditions\n"
         "wave = audio.decode(Path(sys.argv[1])).wave; conditions(wave)\n"
         "print(len(wave), re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     )
@@ -246,7 +245,7 @@ def test_what_a_decoder_prints_does_not_reach_the_terminal(tmp_path: Path) -> No
         data[place] ^= 0x55
     (tmp_path / "a.mp3").write_bytes(data)
     program = (
-        "import os, sys; from pathlib import Path; from synthprint import audio; from synthprint.sound import quiet\n"
+        "import os, sys; from pathlib import Path; from synthprint.sound import audio, quiet\n"
         "if len(sys.argv) > 2: quiet.separate_stderr()\n"
         "audio.decode(Path(sys.argv[1])); os.write(2, b'from below\\n'); print('from us', file=sys.stderr)"
     )

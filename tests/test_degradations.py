@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from conftest import tone
-from synthprint import coding
-from synthprint.audio import SAMPLE_RATE
-from synthprint.degradations import (
+from synthprint.errors import MissingDependency
+from synthprint.sound import coding
+from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.sound.degradations import (
     Degradation,
     clip,
     cut,
@@ -25,7 +26,6 @@ from synthprint.degradations import (
     trim,
     white_noise,
 )
-from synthprint.errors import MissingDependency
 
 VOICES = [tone(source, 0, 1.0) for source in range(3)]
 ALL = degradations(VOICES)

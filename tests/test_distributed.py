@@ -19,11 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from conftest import TINY_RECIPE, toml
-from synthprint import distributed, shelves, training
+from synthprint import shelves
 from synthprint.backbones.thin_resnet import ThinResNet
-from synthprint.checkpoint import Checkpoint
-from synthprint.distributed import MeanGradients, World, world
 from synthprint.errors import CheckpointError, RecipeError
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.training import distributed, loop
+from synthprint.training.distributed import MeanGradients, ProcessGroup, join_processes
 from synthprint.types import Manifest
 
 PROCESSES = 3
@@ -75,7 +76,7 @@ def seeded(make: Callable[[], nn.Module]) -> nn.Module:
         return make()
 
 
-def one_step(backbone: nn.Module, loss: nn.Module, processes: World) -> dict[str, Tensor]:
+def one_step(backbone: nn.Module, loss: nn.Module, processes: ProcessGroup) -> dict[str, Tensor]:
     """Loss, gradients and statistics of one step over the whole batch, shared by `processes`."""
     processes.synchronise(backbone)
     gradients = MeanGradients([*backbone.parameters(), *loss.parameters()], processes)
@@ -90,13 +91,13 @@ def one_step(backbone: nn.Module, loss: nn.Module, processes: World) -> dict[str
     return found
 
 
-def every_step(processes: World) -> dict[str, dict[str, Tensor]]:
+def every_step(processes: ProcessGroup) -> dict[str, dict[str, Tensor]]:
     """A step for every loss, and one of an odd backbone."""
     steps = {name: one_step(network(), loss_named(name), processes) for name in shelves.names("losses")}
     return steps | {"odd": one_step(seeded(Odd), loss_named("softmax"), processes)}
 
 
-def descent(processes: World, stop_after: int | None) -> dict[str, Tensor]:
+def descent(processes: ProcessGroup, stop_after: int | None) -> dict[str, Tensor]:
     """Weights after four steps; with `stop_after`, of a run that was built again from its first process's state."""
     net = seeded(lambda: nn.Sequential(*(nn.Linear(90, 90) for _ in range(9))))
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
@@ -122,12 +123,12 @@ def descent(processes: World, stop_after: int | None) -> dict[str, Tensor]:
 def steps_of_a_process(out: Path) -> None:
     """What each of the processes runs; what it finds is compared in the tests below."""
     distributed.BUCKET_BYTES = 100_000  # so that there are several
-    with world("cpu") as processes:
+    with join_processes("cpu") as processes:
         for name, found in every_step(processes).items():
             save_file(found, out / f"{name}-{processes.rank}.safetensors")
         for name, stop_after in (("whole", None), ("resumed", 2)):
             save_file(descent(processes, stop_after), out / f"{name}-{processes.rank}.safetensors")
-        with processes.one_a_machine_first():
+        with processes.first_of_each_machine():
             (out / "decoded").touch(exist_ok=processes.local_rank > 0)
         assert processes.from_all(processes.rank) == list(range(PROCESSES))
         assert processes.from_first(f"of {processes.rank}") == "of 0"
@@ -187,7 +188,7 @@ def test_the_process_that_fails_says_why(outcome: tuple[Path, list[str]]) -> Non
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, dict[str, Tensor]]:
-    return every_step(World())
+    return every_step(ProcessGroup())
 
 
 @pytest.mark.parametrize("name", [*shelves.names("losses"), "odd"])
@@ -214,7 +215,7 @@ def test_three_processes_go_on_bit_for_bit(steps: Path) -> None:
 
 
 def test_alone_nothing_is_changed() -> None:
-    processes, backbone = World(), network()
+    processes, backbone = ProcessGroup(), network()
     before = [type(module) for module in backbone.modules()]
     embeddings = torch.randn(3, 2)
     processes.synchronise(backbone)
@@ -227,7 +228,7 @@ def test_alone_nothing_is_changed() -> None:
 
 @pytest.mark.parametrize(("total", "size"), [(7, 2), (12, 5), (4, 4)])
 def test_parts_cover_the_batch_once(total: int, size: int) -> None:
-    parts = [np.arange(total)[World(rank, size).part(total)] for rank in range(size)]
+    parts = [np.arange(total)[ProcessGroup(rank, size).part(total)] for rank in range(size)]
     assert np.array_equal(np.concatenate(parts), np.arange(total))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -239,19 +240,19 @@ RECIPE = replace(TINY_RECIPE, schedule=replace(TINY_RECIPE.schedule, epochs=4, e
 CHILD = """
 import os, sys, time
 from pathlib import Path
-from synthprint import training
-from synthprint.recipes import Recipe
+from synthprint.training import loop
+from synthprint.extractor.recipe import Recipe
 from synthprint.types import Manifest
 
-def slowed(self, *batch, step=training._Loop.step):
+def slowed(self, *batch, step=loop._Loop.step):
     time.sleep(float(os.environ.get("PAUSE_S", "0")))
     return step(self, *batch)
 
-training._Loop.step = slowed
-training._finish = lambda *_: None
-training.SAVE_EVERY_S, training.SAVE_SHARE, training.LOG_EVERY_STEPS = 0.0, float("inf"), 1
+loop._Loop.step = slowed
+loop._finish = lambda *_: None
+loop.SAVE_EVERY_S, loop.SAVE_SHARE, loop.LOG_EVERY_STEPS = 0.0, float("inf"), 1
 recipe, manifest, out, store = sys.argv[1:]
-training.train(Recipe.load(recipe), Manifest.load(manifest), Path(out), pack_folder=Path(store))
+loop.train(Recipe.load(recipe), Manifest.load(manifest), Path(out), pack_folder=Path(store))
 """
 
 
@@ -296,8 +297,8 @@ def test_a_training_together_is_a_training_alone(
     inputs: Path, together: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, said = together
-    monkeypatch.setattr(training, "_finish", lambda *_: None)
-    training.train(RECIPE, Manifest.load(inputs / "m.csv"), tmp_path, pack_folder=inputs / "pack")
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
+    loop.train(RECIPE, Manifest.load(inputs / "m.csv"), tmp_path, pack_folder=inputs / "pack")
     alone, shared = state_of(tmp_path), state_of(run)
     assert shared.keys() == alone.keys()
     for key, expected in alone.items():

@@ -19,11 +19,7 @@ import numpy as np
 import pytest
 from msgspec import Meta
 
-from synthprint import doors, rows
-from synthprint.checkpoint import Checkpoint
-from synthprint.clustering.record import clips_of
-from synthprint.clustering.tuning import Tuning as ClusterTuning
-from synthprint.conditions import Limits
+from synthprint.casework.record import group_clips
 from synthprint.errors import (
     CheckpointError,
     EmbeddingsError,
@@ -32,13 +28,16 @@ from synthprint.errors import (
     RecipeError,
     SynthprintError,
 )
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.recipe import Recipe
+from synthprint.gallery.index import Index
+from synthprint.model.calibrations import ComparisonCalibrations
+from synthprint.model.limits import Limits
+from synthprint.model.shipped import model_folder
+from synthprint.model.tunings import ClusterTuning, TimelineTuning
 from synthprint.protocols import table
-from synthprint.recipes import Recipe
-from synthprint.schemas import Refused, checked, named
-from synthprint.tracing import timeline
-from synthprint.tracing.calibrations import ComparisonCalibrations
-from synthprint.tracing.gallery_files import Index
-from synthprint.tracing.shipped import model_folder
+from synthprint.reading import doors, rows
+from synthprint.reading.schemas import Refused, checked, named
 
 MODEL = model_folder()
 DIGEST = json.loads((MODEL / "config.json").read_text())["digest"]
@@ -110,11 +109,16 @@ DOORS = {
         ("threshold",), ("data",),
     ),
     "groups": Door(
-        "groups.json", json.dumps(RECORD), lambda folder: clips_of(folder / "groups.json", 7, DIGEST), EmbeddingsError,
+        "groups.json", json.dumps(RECORD), lambda folder: group_clips(folder / "groups.json", 7, DIGEST),
+        EmbeddingsError,
         ("groups", 0, "number"), ("clips", 0, "path"),
     ),
     "splices": Door(
-        "splices.json", shipped("splices.json"), lambda _: timeline.Tuning.shipped(), CheckpointError,
+        "splices.json", shipped("splices.json"), lambda folder: TimelineTuning.load(folder, DIGEST), CheckpointError,
+        ("tuning", "lasting"), ("tuning", "extractor"),
+    ),
+    "shipped splices": Door(
+        "splices.json", shipped("splices.json"), lambda _: TimelineTuning.shipped(), CheckpointError,
         ("tuning", "lasting"), ("tuning", "extractor"),
     ),
     "manifest": Door(
@@ -152,7 +156,7 @@ WORDS = {"FIFO": "named pipe", "device": "a device", "folder": "a folder", "dang
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(timeline, "MEASURED", str(tmp_path / "splices.json"))
+    monkeypatch.setattr("synthprint.model.tunings.shipped_folder", lambda: tmp_path)
     return tmp_path
 
 
@@ -256,7 +260,7 @@ def test_half_a_character_is_read_where_a_name_has_it(tmp_path: Path) -> None:
     record = {**RECORD, "paths": {str(clip): str(clip)}, "groups": [{"number": 1, "clips": [str(clip)]}]}
     record["clips"] = [{"path": str(clip), "sha256": sha256}]
     (tmp_path / "groups.json").write_text(json.dumps(record))
-    assert clips_of(tmp_path / "groups.json", 1, DIGEST) == [clip]
+    assert group_clips(tmp_path / "groups.json", 1, DIGEST) == [clip]
     (tmp_path / "m.jsonl").write_text(json.dumps({"path": str(clip), "source": "s"}))
     assert [u.path for u in table.read(tmp_path / "m.jsonl")] == [str(clip)]
 
@@ -265,7 +269,7 @@ def test_a_record_whose_clips_are_not_there_is_told(tmp_path: Path) -> None:
     record = {**RECORD, "groups": [{"number": 1, "clips": ["b.wav"]}]}
     (tmp_path / "groups.json").write_text(json.dumps(record))
     with pytest.raises(EmbeddingsError, match=r"groups\.json: is no record .*clip 'b\.wav' is not among"):
-        clips_of(tmp_path / "groups.json", 1, DIGEST)
+        group_clips(tmp_path / "groups.json", 1, DIGEST)
 
 
 # --- recipes ----------------------------------------------------------------------------------------------------------
@@ -353,9 +357,9 @@ def test_what_is_read_counts_and_not_what_the_folder_says(tmp_path: Path) -> Non
 
 def test_a_folder_that_is_a_dangling_link_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "d").symlink_to("nowhere")
-    from synthprint.manifests import open_manifest
+    from synthprint.gallery.gallery import Gallery
+    from synthprint.manifests.opening import open_manifest
     from synthprint.protocols import folder as folder_protocol
-    from synthprint.tracing.gallery import Gallery
 
     for load, error in (
         (Checkpoint.load, CheckpointError),
@@ -637,8 +641,8 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_gallery_s_options_are_those_that_the_backend_takes(tmp_path: Path) -> None:
-    from synthprint.tracing.enrolment import backend_of
-    from synthprint.tracing.gallery import Gallery
+    from synthprint.gallery.backend import fitted_backend
+    from synthprint.gallery.gallery import Gallery
 
     shutil.copytree(MODEL / "gallery", tmp_path / "g")
     path = tmp_path / "g" / "gallery.json"
@@ -654,14 +658,14 @@ def test_a_gallery_s_options_are_those_that_the_backend_takes(tmp_path: Path) ->
         index["backends"] = {backend: {"options": options, "rule": None}}
         path.write_text(json.dumps(index))
         with pytest.raises(GalleryError) as caught:
-            backend_of(Gallery.load(tmp_path / "g"), backend)
+            fitted_backend(Gallery.load(tmp_path / "g"), backend)
         assert f"gallery.json: backends.{backend}.options: " in str(caught.value)
         assert told in str(caught.value)
 
 
 def test_damaged_caches_are_made_again(tmp_path: Path) -> None:
-    from synthprint.embedding_cache import EmbeddingCache
-    from synthprint.packing import INDEX, SAMPLES, _read_index
+    from synthprint.extractor.cache import EmbeddingCache
+    from synthprint.manifests.packing import INDEX, SAMPLES, _read_index
 
     lines = [b"[" * 100_000, b'{"path": 1}', b"\xff", b"null", b'{"path": "a", "size": 1e400}', HUGE.encode()]
     good = {"path": "a", "size": 1, "mtime_ns": 1, "sha256": "0" * 64, "offset": -5, "length": 3}

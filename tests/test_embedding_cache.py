@@ -14,13 +14,14 @@ import soundfile
 from typer.testing import CliRunner
 
 from conftest import tone
-from synthprint import audio, extraction
-from synthprint.audio import SAMPLE_RATE
-from synthprint.checkpoint import Checkpoint
 from synthprint.cli import app
-from synthprint.embedding_cache import HEADER_BYTES, EmbeddingCache, default_folder
-from synthprint.extraction import embed_manifest
-from synthprint.packing import pack
+from synthprint.extractor import manifest_embedding
+from synthprint.extractor.cache import HEADER_BYTES, EmbeddingCache, default_folder
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.manifest_embedding import embed_manifest
+from synthprint.manifests.packing import pack
+from synthprint.sound import audio
+from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Embeddings, Manifest, Utterance
 
 DIM, CLIPS = 5, 9
@@ -177,7 +178,7 @@ def same(a: Embeddings, b: Embeddings) -> bool:
 def test_a_second_run_decodes_and_embeds_nothing(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "CACHED_UTTERANCES", 4)  # several blocks
+    monkeypatch.setattr(manifest_embedding, "CACHED_UTTERANCES", 4)  # several blocks
     expected, failures = embed_manifest(Counting(), manifest)
     first = Counting()
     found, failed = embed_manifest(first, manifest, cache=tmp_path / "cache")
@@ -248,7 +249,7 @@ def test_a_damaged_cache_is_repaired(manifest: Manifest, tmp_path: Path) -> None
 def test_an_interrupted_job_goes_on_from_the_cache(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "CACHED_UTTERANCES", 3)
+    monkeypatch.setattr(manifest_embedding, "CACHED_UTTERANCES", 3)
 
     class Dies(Counting):
         def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from synthprint import audio, processes, shelves
+from synthprint import shelves
 from synthprint.corpus import texts
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import audio, processes
 
 ENGINES = {name: shelves.find("engines", name)() for name in shelves.names("engines")}
 SYSTEMS = [(name, system) for name, engine in ENGINES.items() for system in engine.systems]
@@ -34,7 +35,7 @@ def installed(engine: str, name: str) -> System:
 
 def two_texts(system: System) -> tuple[str, list[str]]:
     language = "en" if "en" in system.languages else system.languages[0]
-    return language, CATALAN if language == "ca" else [s.text for s in texts.own() if s.language == language][:2]
+    return language, CATALAN if language == "ca" else [s.text for s in texts.packaged() if s.language == language][:2]
 
 
 def vowels(duration_s: float = 1.2) -> np.ndarray:

@@ -16,7 +16,7 @@ from synthprint import metrics
 from synthprint.cli.evaluate import evaluate
 from synthprint.errors import EmbeddingsError, ManifestError
 from synthprint.figures import det_figure
-from synthprint.scoring import evaluate_all_pairs, score_trials
+from synthprint.scoring.all_pairs import evaluate_all_pairs, score_trials
 from synthprint.types import Embeddings, Manifest, Trials, Utterance
 
 N_SOURCES, N_CLIPS = 14, 12
@@ -108,7 +108,7 @@ def test_trial_lists(files: Files) -> None:
     arguments = ["--trials", str(files.folder / "trials.txt")]
     found = json.loads(files.run(*arguments, "--json").stdout)["trials"]
     scores = score_trials(files.embeddings, files.trials)
-    both = scores.target, scores.nontarget
+    both = scores.target_scores, scores.nontarget_scores
     assert (found["targets"], found["nontargets"]) == (len(both[0]), len(both[1]))
     assert found["eer"] == metrics.eer(*both)
     assert found["min_dcf"] == metrics.min_dcf(*both, p_target=0.01)
@@ -138,6 +138,20 @@ def test_what_cannot_be_evaluated_is_an_error(files: Files, tmp_path: Path) -> N
     foreign.save(tmp_path / "foreign.csv")
     with pytest.raises(EmbeddingsError, match=r"none of the 2 utterances .* 'x', one of the embeddings '0/0.wav'"):
         files.run("--manifest", str(tmp_path / "foreign.csv"))
+
+
+def test_embeddings_may_have_any_name_and_scores_are_validated(files: Files, tmp_path: Path) -> None:
+    labels = ["--manifest", str(files.folder / "manifest.csv"), "--split", "dev"]
+    expected = files.run(*labels).stdout
+    assert not expected.startswith("Validation")
+    files.embeddings.save(tmp_path / "embeddings")
+    app = typer.Typer()
+    app.command()(evaluate)
+    env = {"COLUMNS": "100"}
+    assert CliRunner().invoke(app, [str(tmp_path / "embeddings"), *labels], env=env).stdout == expected
+    (tmp_path / "scores").write_text("1 a b 0.5\n0 a c 0.25\n1 b d 0.75\n0 b c 0.125\n")
+    shown = CliRunner().invoke(app, [str(tmp_path / "scores")], catch_exceptions=False, env=env).stdout
+    assert shown.startswith("Validation of scores")
 
 
 def test_det_figure_says_the_eer_and_draws_every_curve(tmp_path: Path) -> None:

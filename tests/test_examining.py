@@ -12,15 +12,16 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from synthprint import Tracer, doors
+from synthprint import Tracer
+from synthprint.casework.case import Question, examine
+from synthprint.casework.clusters import cluster
+from synthprint.casework.report_page import report_page
 from synthprint.cli import app
-from synthprint.clustering.exhibits import cluster
-from synthprint.reporting.case import Question, examine
-from synthprint.reporting.page import report_page
-from synthprint.tracing import examining
-from synthprint.tracing.enrolment import from_files
-from synthprint.tracing.examining import ExaminedClip, UnusableClip, examined
-from synthprint.tracing.timeline import timeline
+from synthprint.extractor import examining
+from synthprint.extractor.examining import ExaminedClip, UnusableClip, examined
+from synthprint.gallery.enrolment import from_files, from_manifest
+from synthprint.reading import doors
+from synthprint.types import Manifest, Utterance
 
 CLIPS = Path(__file__).parents[1] / "examples" / "clips"
 ODD = "the file is 2 WAVE streams, one after the other: all of them were examined"
@@ -60,8 +61,8 @@ def test_a_trace_tells_what_is_odd_about_its_file(tracer: Tracer, folder: Path) 
 def test_every_other_answer_does_too(tracer: Tracer, folder: Path) -> None:
     comparison = tracer.compare(folder / "joined.wav", folder / "cancels.wav")
     assert f"{folder / 'joined.wav'}: {ODD}" in comparison.warnings
-    assert ODD in timeline(tracer, folder / "joined.wav").warnings
-    grouped = cluster(tracer.extractor, clips(folder), threshold=0.5)
+    assert ODD in tracer.timeline(folder / "joined.wav").warnings
+    grouped = cluster(clips(folder), tracer.model, None, 0.5)
     assert [ODD in exhibit.warnings for exhibit in grouped.exhibits] == [False, True, False]
     enrolment = from_files(tracer.extractor, "x", clips(folder))
     assert {Path(path).name for path in enrolment.remarks} == {"joined.wav", "cancels.wav"}
@@ -107,13 +108,20 @@ def test_a_file_that_vanishes_is_that_clips_failure(tracer: Tracer, vanishing: P
     assert list(enrolment.failures.values()) == ["was there, and vanished while it was examined"]
 
 
-@pytest.mark.parametrize("answer", ["cluster", "report"])
+def test_a_file_of_a_manifest_that_vanishes_is_a_failure_too(tracer: Tracer, vanishing: Path) -> None:
+    utterances = tuple(Utterance(id=path.stem, path=path.name, source="x") for path in clips(vanishing))
+    enrolment = from_manifest(tracer.extractor, Manifest(utterances, vanishing))
+    assert [clip.id for clip in enrolment.clips] == ["cancels", "plain"]
+    assert enrolment.failures == {"joined": "was there, and vanished while it was examined"}
+
+
+@pytest.mark.parametrize("answer", ["cluster", "compare", "report"])
 def test_nor_does_it_end_another_answer(answer: str, tracer: Tracer, vanishing: Path) -> None:
     paths = clips(vanishing)
     if answer == "cluster":
-        failures = {
-            path: str(reason) for path, reason in cluster(tracer.extractor, paths, threshold=0.5).failures.items()
-        }
+        failures = {path: str(reason) for path, reason in cluster(paths, tracer.model, None, 0.5).failures.items()}
+    elif answer == "compare":
+        failures = tracer.compare(paths, paths[0]).failures
     else:
         failures = {path: unread.reason for path, unread in examine(tracer, paths, Question(), "").failures.items()}
     assert failures == {str(vanishing / "joined.wav"): "was there, and vanished while it was examined"}

@@ -14,10 +14,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from synthprint.cli import app
+from synthprint.cli.grid import _cells
 from synthprint.errors import RecipeError
 from synthprint.experiments import grid, table
-from synthprint.experiments.rows import Cell, Row, choose, published_dims, published_rows
-from synthprint.recipes import Recipe, shipped
+from synthprint.experiments.rows import Cell, Row, choose, published_dims, published_rows, recipe_rows
+from synthprint.extractor.recipe import Recipe, shipped
 from synthprint.types import Manifest
 
 RECIPE = """
@@ -98,6 +99,21 @@ def test_rows_are_chosen_by_parts_of_their_names_or_as_recipes(tmp_path: Path) -
         choose(["gee2e"])
 
 
+def test_rows_are_of_table_1_and_recipes_of_any_grid(tmp_path: Path) -> None:
+    assert recipe_rows(["tiny", "tiny"]) == choose(["tiny"])
+    assert recipe_rows(["paper/thin_resnet_ge2e_balanced"])[0].published == {}
+    both = choose(["ge2e"], ["tiny", "paper/thin_resnet_ge2e_balanced"])
+    assert [(row.name, bool(row.published)) for row in both] == [("thin_resnet_ge2e_balanced", True), ("tiny", False)]
+    dim = Recipe.load("tiny").backbone.dim
+    assert _cells(False, "", "tiny", (), (1, 2)) == [Cell(*choose(["tiny"]), dim, seed) for seed in (1, 2)]
+    assert [cell.dim for cell in _cells(True, "ge2e", "", (), (1,))] == [10, 50, 200, 512]
+    assert [cell.dim for cell in _cells(False, "", "tiny", (3, 4), (1,))] == [3, 4]
+    where = ("--data", tmp_path / "nothing", "--out", tmp_path / "out")
+    assert "give --table1 too" in synthprint("grid", "--rows", "ge2e", *where).output
+    assert "give --recipes, or --table1" in synthprint("grid", *where).output
+    assert not list(tmp_path.iterdir())
+
+
 # --- the grid -----------------------------------------------------------------------------------
 
 
@@ -114,7 +130,7 @@ def test_a_failing_cell_does_not_stop_the_grid_and_finished_cells_are_kept(data:
     good.write_text(RECIPE.format(loss='name = "aam_softmax"'))
     bad.write_text(RECIPE.format(loss='name = "ge2e"'))  # with the random sampler: refused
     options = ["--data", data, "--out", out, "--dims", "6", "--seeds", "1", "--devices", "cpu,cpu"]
-    first = synthprint("table1", "--rows", f"{bad},{good}", *options)
+    first = synthprint("grid", "--table1", "--rows", f"{bad},{good}", *options)
     assert first.exit_code == 1
     assert "1 of 2 cells failed" in first.stderr
     assert "bad-6d-seed1: `synthprint train` ended with 2: " in first.stderr
@@ -136,17 +152,26 @@ def test_a_failing_cell_does_not_stop_the_grid_and_finished_cells_are_kept(data:
     assert json.loads(alone.stdout)["all_pairs"]["pooled"] == result["dev"]["pooled"]
 
     log = (cell / "cell.log").stat()
-    second = synthprint("table1", "--rows", str(good), *options)
+    second = synthprint("grid", "--table1", "--rows", str(good), *options)
     assert second.exit_code == 0
     assert (cell / "cell.log").stat() == log  # nothing was run
     assert f"{100 * result['dev']['pooled']['eer']:.2f}" in second.stdout
 
-    other = synthprint("table1", "--rows", str(good), *options, "--epochs", 1)
+    plain = synthprint("grid", "--recipes", str(good), *options)  # the same cells, and not the paper's table
+    assert plain.exit_code == 0
+    assert (cell / "cell.log").stat() == log
+    page = (out / "grid.html").read_text()
+    assert "<h1>Grid</h1>" in page
+    assert "the paper" not in page
+    assert "In brackets: the paper's figure" in (out / "table1.tex").read_text()
+    assert (out / "grid.csv").read_text() == (out / "table1.csv").read_text()
+
+    other = synthprint("grid", "--table1", "--rows", str(good), *options, "--epochs", 1)
     assert other.exit_code == 1
     assert "is of another recipe or other data" in other.stderr
 
     (cell / "result.json").write_text("{")
-    damaged = synthprint("table1", "--rows", str(good), *options)
+    damaged = synthprint("grid", "--table1", "--rows", str(good), *options)
     assert damaged.exit_code == 1
     assert "result.json: is damaged" in damaged.stderr
 
@@ -171,7 +196,7 @@ def test_stopping_the_grid_ends_its_processes(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(grid._Grid, "note", interrupt)
-    conditions = grid.Conditions(data, tiny_corpus)
+    conditions = grid.GridConditions(data, tiny_corpus)
     with pytest.raises(KeyboardInterrupt):
         grid.run([Cell(choose([str(recipe)])[0], 6, 1)], conditions, tmp_path / "grid")
     assert [process.returncode for process in started] == [-15]

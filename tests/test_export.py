@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from conftest import SOURCES, TINY_RECIPE, tone
-from synthprint import doors, export
-from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError
-from synthprint.extractors import load_backbone
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.runtime import load_backbone
+from synthprint.reading import doors
+from synthprint.training import export
 
 
 def test_the_graph_gives_the_module_s_embeddings(tiny_checkpoint: Checkpoint) -> None:

@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from conftest import tone
-from synthprint import extraction
-from synthprint.audio import SAMPLE_RATE
-from synthprint.checkpoint import Checkpoint
 from synthprint.errors import AudioError, CheckpointError, EmbeddingsError
-from synthprint.extraction import embed, embed_manifest, embed_wave
-from synthprint.extractors import OnnxExtractor, TorchExtractor, load_backbone, load_extractor
-from synthprint.packing import pack
+from synthprint.extractor import embedding, manifest_embedding
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.embedding import embed, embed_wave
+from synthprint.extractor.manifest_embedding import embed_manifest
+from synthprint.extractor.runtime import OnnxExtractor, TorchExtractor, load_backbone, load_extractor
+from synthprint.manifests.packing import pack
+from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
 
 WINDOW = 8000
@@ -94,7 +95,7 @@ def test_a_result_depends_on_nothing_beside_it(kind: str, tiny_checkpoint: Check
 
 
 def test_windows_are_kept_on_request(extractor: OnnxExtractor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "CHUNK_WINDOWS", 4)  # several chunks
+    monkeypatch.setattr(embedding, "CHUNK_WINDOWS", 4)  # several chunks
     waves = [(f"{i}", tone(i, i, 0.7 * (i + 1))) for i in range(5)]
     found, _ = embed(extractor, waves, keep_windows=True)
     assert found is not None
@@ -199,7 +200,7 @@ def test_a_manifest_is_embedded_from_files_and_from_a_pack(manifest: Manifest, t
 def test_an_interrupted_job_goes_on(
     keep_windows: bool, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "PART_UTTERANCES", 3)
+    monkeypatch.setattr(manifest_embedding, "PART_UTTERANCES", 3)
     expected, failures = embed_manifest(Counting(), manifest, keep_windows)
 
     class Dies(Counting):
@@ -239,14 +240,14 @@ def test_concatenate() -> None:
         n = len(ids)
         return Embeddings(ids, np.ones((n, 2)), extractor, Windows(np.ones((n, 2)), np.arange(n), np.zeros(n)))
 
-    joined = extraction.concatenate([piece("a", "b"), piece("c")])
+    joined = embedding.concatenate([piece("a", "b"), piece("c")])
     assert joined.ids == ("a", "b", "c")
     assert joined.windows is not None
     assert joined.windows.owners.tolist() == [0, 1, 2]
     with pytest.raises(EmbeddingsError, match="different extractors"):
-        extraction.concatenate([piece("a"), piece("b", extractor="y")])
+        embedding.concatenate([piece("a"), piece("b", extractor="y")])
     with pytest.raises(EmbeddingsError, match="occurs twice"):
-        extraction.concatenate([piece("a"), piece("a")])
+        embedding.concatenate([piece("a"), piece("a")])
 
 
 def test_weights_that_do_not_fit_the_recipe(tiny_checkpoint: Checkpoint) -> None:
@@ -269,8 +270,8 @@ def test_the_torch_extractor_is_in_evaluation_mode() -> None:
 def test_onnx_extraction_brings_no_torch(tiny_checkpoint: Checkpoint) -> None:
     code = (
         "import sys, numpy as np\n"
-        "from synthprint.extraction import embed_wave\n"
-        "from synthprint.extractors import load_extractor\n"
+        "from synthprint.extractor.embedding import embed_wave\n"
+        "from synthprint.extractor.runtime import load_extractor\n"
         "vector, _ = embed_wave(load_extractor(sys.argv[1]), np.sin(np.arange(20000) / 9).astype('f4'))\n"
         "assert vector.shape == (8,) and 'torch' not in sys.modules, 'torch' in sys.modules"
     )
@@ -282,8 +283,8 @@ def test_a_long_clip_shows_how_far_it_is_and_embeds_the_same(
 ) -> None:
     wave = tone(2, 2, 3.0)
     whole, _ = embed(extractor, [("a", wave)])
-    monkeypatch.setattr(extraction, "LONG_WINDOWS", 2)
-    monkeypatch.setattr(extraction, "CHUNK_WINDOWS", 4)
+    monkeypatch.setattr(embedding, "LONG_WINDOWS", 2)
+    monkeypatch.setattr(embedding, "CHUNK_WINDOWS", 4)
     monkeypatch.setattr("synthprint.progress.FIRST_LINE_AFTER_S", 0.0)
     parts, _ = embed(extractor, [("a", wave)])
     assert whole is not None

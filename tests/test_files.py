@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from synthprint import doors, files
+from synthprint import files
 from synthprint.errors import OutputError
+from synthprint.reading import doors
 from synthprint.types import Trials
 
 

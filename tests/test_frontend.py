@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthprint.errors import RecipeError
-from synthprint.frontend import FilterbankFrontend, triangular_filters
+from synthprint.layers.frontend import FilterbankFrontend, triangular_filters
 
 N_FFT, WINDOW, HOP = 512, 400, 160
 

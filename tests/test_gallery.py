@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from synthprint import files
 from synthprint.errors import GalleryError
-from synthprint.tracing import gallery_files
-from synthprint.tracing.gallery import Enrolled, Gallery
-from synthprint.tracing.gallery_files import BackendSetting, Clip, Index, Source
-from synthprint.tracing.identification import TrialCount
-from synthprint.tracing.openset import Rule
-from synthprint.types import Embeddings
+from synthprint.gallery.additions import Enrolled
+from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.index import BackendSetting, EnrolledClip, EnrolledSource, Index
+from synthprint.gallery.rules import Rule
+from synthprint.types import Embeddings, TrialCount
 
 EXTRACTOR = "e" * 64
 DIM = 4
@@ -38,10 +38,10 @@ def sha256_of(content: str) -> str:
 
 
 def put(gallery: Gallery, source: str, *contents: str, family: str | None = None, force: bool = False) -> Enrolled:
-    clips = [Clip(f"{content}.wav", source, sha256_of(content), 1.5) for content in contents]
+    clips = [EnrolledClip(f"{content}.wav", source, sha256_of(content), 1.5) for content in contents]
     vectors = np.stack([vector_of(content) for content in contents])
     embeddings = Embeddings(tuple(map(str, range(len(clips)))), vectors, EXTRACTOR)
-    return gallery.enrol(embeddings, clips, {source: Source(family)}, force)
+    return gallery.enrol(embeddings, clips, {source: EnrolledSource(family)}, force)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def gallery(tmp_path: Path) -> Gallery:
 
 
 def content_of(gallery: Gallery) -> dict[str, tuple[str, list[float]]]:
-    """Clip id -> source and vector, as the three arrays together say."""
+    """EnrolledClip id -> source and vector, as the three arrays together say."""
     return {
         clip.id: (gallery.names[owner], vector.tolist())
         for clip, vector, owner in zip(gallery.clips, gallery.vectors, gallery.owners, strict=True)
@@ -67,7 +67,7 @@ def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery: Gallery) ->
         assert content_of(opened) == expected
         assert opened.names == ("bark", "vits")
         assert opened.clip_counts() == {"bark": 2, "vits": 1}
-        assert opened.index.sources == {"bark": Source(), "vits": Source("vits")}
+        assert opened.index.sources == {"bark": EnrolledSource(), "vits": EnrolledSource("vits")}
         assert opened.embeddings.extractor == EXTRACTOR
         assert [clip.duration_s for clip in opened.clips] == [1.5] * 3
 
@@ -82,10 +82,10 @@ def test_aliases_are_one_source_with_several_names(gallery: Gallery) -> None:
         assert {name: source for name, (source, _) in content_of(opened).items()} == {
             "a.wav": "bark", "b.wav": "bark", "c.wav": "vits", "d.wav": "bark", "e.wav": "bark", "f.wav": "bark",
         }  # fmt: skip
-        assert opened.aliases_of("bark") == ("bark@hub", "bark@page")
+        assert opened.find_aliases("bark") == ("bark@hub", "bark@page")
         assert (opened.identity("bark@hub"), opened.identity("vits")) == ("bark", "vits")
         assert opened.clip_counts() == {"bark": 2, "bark@hub": 1, "bark@page": 2, "vits": 1}
-        assert [clip.id for clip in opened.clips_of("bark@page")] == ["e.wav", "f.wav"]
+        assert [clip.id for clip in opened.source_clips("bark@page")] == ["e.wav", "f.wav"]
     gallery.separate(["bark@hub"])
     assert gallery.names == ("bark", "bark@hub", "vits")
 
@@ -96,7 +96,7 @@ def test_a_name_that_is_taken_out_leaves_its_aliases(gallery: Gallery) -> None:
     gallery.declare_aliases("bark", ["bark@hub", "bark@page"])
     gallery.remove("bark")
     assert gallery.names == ("bark@hub", "vits")
-    assert gallery.aliases_of("bark@hub") == ("bark@page",)
+    assert gallery.find_aliases("bark@hub") == ("bark@page",)
     gallery.remove("bark@page")
     assert Gallery.load(gallery.folder).index.aliases == {}
 
@@ -167,19 +167,23 @@ def test_a_segment_is_an_embeddings_file(gallery: Gallery) -> None:
 
 def test_clips_are_a_sequence(gallery: Gallery) -> None:
     a, b, c = (
-        Clip(f"{x}.wav", source, sha256_of(x), 1.5) for x, source in [("a", "bark"), ("b", "bark"), ("c", "vits")]
+        EnrolledClip(f"{x}.wav", source, sha256_of(x), 1.5)
+        for x, source in [("a", "bark"), ("b", "bark"), ("c", "vits")]
     )
     assert list(gallery.clips) == [c, a, b]
     assert (gallery.clips[-1], gallery.clips[1:], len(gallery.clips)) == (b, [a, b], 3)
-    assert gallery.clips_of("bark") == [a, b]
-    assert gallery.clips_of("xtts") == []
-    assert gallery.clips.of_files({sha256_of("b"), sha256_of("c"), sha256_of("d")}) == [0, 2]
+    assert gallery.source_clips("bark") == [a, b]
+    assert gallery.source_clips("xtts") == []
+    assert gallery.clips.find_files({sha256_of("b"), sha256_of("c"), sha256_of("d")}) == [0, 2]
 
 
 def test_what_is_not_known_of_a_clip_stays_unknown(gallery: Gallery) -> None:
-    gallery.enrol(Embeddings(("x",), vector_of("x")[None], EXTRACTOR), [Clip("x", "bark")], {})
-    gallery.enrol(Embeddings(("y",), vector_of("y")[None], EXTRACTOR), [Clip("y", "vits")], {})
-    assert Gallery.load(gallery.folder).clips[3:] == [Clip("x", "bark", "", None), Clip("y", "vits", "", None)]
+    gallery.enrol(Embeddings(("x",), vector_of("x")[None], EXTRACTOR), [EnrolledClip("x", "bark")], {})
+    gallery.enrol(Embeddings(("y",), vector_of("y")[None], EXTRACTOR), [EnrolledClip("y", "vits")], {})
+    assert Gallery.load(gallery.folder).clips[3:] == [
+        EnrolledClip("x", "bark", "", None),
+        EnrolledClip("y", "vits", "", None),
+    ]
 
 
 def test_the_same_file_is_enrolled_once(gallery: Gallery) -> None:
@@ -191,7 +195,7 @@ def test_the_same_file_is_enrolled_once(gallery: Gallery) -> None:
 
 
 def test_a_file_of_another_source_needs_force(gallery: Gallery) -> None:
-    with pytest.raises(GalleryError, match=r"a\.wav: the same file is 'a\.wav' of 'bark'.*--force"):
+    with pytest.raises(GalleryError, match=r"a\.wav: the same file is 'a\.wav' of 'bark'.*force its enrolment"):
         put(gallery, "vits", "d", "a")
     assert gallery.clip_counts() == {"bark": 2, "vits": 1}
     assert put(gallery, "vits", "a", force=True).added == ("a.wav (2)",)
@@ -199,7 +203,7 @@ def test_a_file_of_another_source_needs_force(gallery: Gallery) -> None:
 
 
 def test_a_taken_id_gets_a_number(gallery: Gallery) -> None:
-    clip = Clip("a.wav", "vits", sha256_of("z"))
+    clip = EnrolledClip("a.wav", "vits", sha256_of("z"))
     embeddings = Embeddings(("x",), vector_of("z")[None], EXTRACTOR)
     assert gallery.enrol(embeddings, [clip], {}).added == ("a.wav (2)",)
     assert len({clip.id for clip in Gallery.load(gallery.folder).clips}) == 4
@@ -224,7 +228,7 @@ def test_removing_what_is_not_there_names_what_is(gallery: Gallery) -> None:
 def test_families_are_kept_and_must_not_contradict(gallery: Gallery) -> None:
     put(gallery, "vits", "d")
     put(gallery, "bark", "e", family="bark")
-    assert gallery.index.sources == {"bark": Source("bark"), "vits": Source("vits")}
+    assert gallery.index.sources == {"bark": EnrolledSource("bark"), "vits": EnrolledSource("vits")}
     with pytest.raises(GalleryError, match="'vits' is enrolled with family 'vits', not 'bark'"):
         put(gallery, "vits", "f", family="bark")
 
@@ -262,16 +266,20 @@ def test_thresholds_stay_when_sources_come_and_go(gallery: Gallery) -> None:
 
 def test_another_extractor_is_refused(gallery: Gallery, tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="was made with extractor eeeeeeeeeeee, not with ffff"):
-        gallery.enrol(Embeddings(("x",), np.ones((1, DIM)), "f" * 64), [Clip("x", "bark")], {})
+        gallery.enrol(Embeddings(("x",), np.ones((1, DIM)), "f" * 64), [EnrolledClip("x", "bark")], {})
     with pytest.raises(GalleryError, match="extractor"):
         gallery.merge(Gallery.create(tmp_path / "other", "f" * 64))
     with pytest.raises(GalleryError, match="vectors of size 4, not 5"):
-        gallery.enrol(Embeddings(("x",), np.ones((1, 5)), EXTRACTOR), [Clip("x", "bark")], {})
+        gallery.enrol(Embeddings(("x",), np.ones((1, 5)), EXTRACTOR), [EnrolledClip("x", "bark")], {})
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", "\x1b[31mred"])
 def test_names_that_cannot_be_printed_are_refused(name: str) -> None:
-    for make in (lambda: Clip(name, "bark"), lambda: Clip("a", name), lambda: Source(family=name)):
+    for make in (
+        lambda: EnrolledClip(name, "bark"),
+        lambda: EnrolledClip("a", name),
+        lambda: EnrolledSource(family=name),
+    ):
         with pytest.raises(GalleryError, match="printable"):
             make()
 
@@ -279,7 +287,7 @@ def test_names_that_cannot_be_printed_are_refused(name: str) -> None:
 @pytest.mark.parametrize("digest", ["x", "ab" * 31, "AB" * 32, "ab" * 33])
 def test_what_is_no_digest_is_refused(digest: str) -> None:
     with pytest.raises(GalleryError, match="will not do as the SHA-256 of a: it has 64 hex digits"):
-        Clip("a", "bark", digest)
+        EnrolledClip("a", "bark", digest)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +343,7 @@ def test_a_writer_that_was_killed_leaves_the_gallery_before(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(gallery_files.files, killed_at, killed)
+        patch.setattr(files, killed_at, killed)
         with pytest.raises(KeyboardInterrupt):
             put(gallery, "bark", "d")
     assert content_of(Gallery.load(gallery.folder)) == before
@@ -459,7 +467,7 @@ def test_an_index_writes_what_it_reads(tmp_path: Path) -> None:
         EXTRACTOR,
         backend="knn",
         backends={"knn": BackendSetting({"k": 3}, RULE), "cosine": BackendSetting()},
-        sources={"bark": Source("bark", "tts", "encodec"), "b2": Source()},
+        sources={"bark": EnrolledSource("bark", "tts", "encodec"), "b2": EnrolledSource()},
         removed={"vits": 4},
         aliases={"b2": "bark"},
     )

@@ -17,14 +17,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from synthprint import graph_session, graphs
-from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError
-from synthprint.extractors import OnnxExtractor, load_backbone, load_extractor
-from synthprint.graph_session import GraphSession
-from synthprint.graphs import outline
-from synthprint.schemas import Refused
-from synthprint.tracing.shipped import model_folder
+from synthprint.extractor import graph_session, graphs
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.graph_session import GraphSession
+from synthprint.extractor.graphs import outline
+from synthprint.extractor.runtime import OnnxExtractor, load_backbone, load_extractor
+from synthprint.model.shipped import model_folder
+from synthprint.reading.schemas import Refused
 
 MODEL = model_folder()
 GRAPH = (MODEL / "model.onnx").read_bytes()

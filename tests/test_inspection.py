@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noise_files import RATE, noise, save
-from synthprint import audio
 from synthprint.linting import inspection
-from synthprint.linting.inspection import inspect, inspect_all, measure
+from synthprint.linting.inspection import inspect, inspect_all
+from synthprint.sound import audio
+from synthprint.sound.traits import measure
 
 
 def test_inspections_come_in_the_order_of_the_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from noise_files import RATE, noise, noise_corpus, save
-from synthprint.linting.findings import N_EXAMPLES, SEVERITIES, Finding, counted, listed
+from synthprint.linting.findings import N_EXAMPLES, SEVERITIES, Finding, listed
 from synthprint.linting.linter import Report, _sample, lint
 from synthprint.linting.partitions import MIN_CLIPS, check
-from synthprint.manifests import open_manifest
+from synthprint.manifests.opening import open_manifest
 from synthprint.types import Manifest, Utterance
+from synthprint.wording import counted
 
 
 def manifest(*rows: tuple[str, str] | Utterance, root: Path = Path("nowhere")) -> Manifest:

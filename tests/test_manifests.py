@@ -8,7 +8,7 @@ import pytest
 
 import mlaad_tree
 from synthprint.errors import ManifestError, ShelfError
-from synthprint.manifests import distinct, open_manifest
+from synthprint.manifests.opening import distinct, open_manifest
 from synthprint.types import Manifest, Utterance
 
 

@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 
 from synthprint.errors import EmbeddingsError, MissingDependency, RecipeError
+from synthprint.exploring.map import MIN_POINTS, EmbeddingMap, MapSettings, at_most, lay_out, make_map
 from synthprint.figures import map_figure, map_page
 from synthprint.figures.legend import legend
-from synthprint.figures.palette import MARKS, OTHER, grouped, looks, marks_of, oklch
-from synthprint.mapping import MIN_POINTS, EmbeddingMap, MapSettings, at_most, lay_out, make_map
+from synthprint.figures.palette import MARKS, OTHER, frequent_marks, grouped, looks, oklch
 from synthprint.types import Embeddings, Manifest, Utterance
 
 HOSTILE = '</script><script>window.broken = 1</script><!--<img src=x onerror="window.broken = 2">'
@@ -151,9 +151,9 @@ def test_groups_are_families_of_two_or_more() -> None:
 
 
 def test_marks_go_to_what_is_frequent() -> None:
-    assert marks_of(["b", "a", "b"]) == dict(zip("ba", MARKS, strict=False))
-    assert OTHER in marks_of(["a", None])
-    many = marks_of([f"{i}" for i in range(20)] + ["19"])
+    assert frequent_marks(["b", "a", "b"]) == dict(zip("ba", MARKS, strict=False))
+    assert OTHER in frequent_marks(["a", None])
+    many = frequent_marks([f"{i}" for i in range(20)] + ["19"])
     assert next(iter(many)) == "19"
     assert len(many) == len(set(many.values())) == len(MARKS)
     assert list(many)[-1] == OTHER
@@ -162,12 +162,12 @@ def test_marks_go_to_what_is_frequent() -> None:
 def test_marks_stand_for_what_is_asked() -> None:
     made = drawn("a/1", "a/2", "b/1")
     by_source = legend(made)
-    assert by_source.mark_of[0] == by_source.looks["a/1"].mark != by_source.looks["a/2"].mark
+    assert by_source.point_marks[0] == by_source.looks["a/1"].mark != by_source.looks["a/2"].mark
     by_family = legend(made, "family")
     assert by_family.marks.keys() == {"a", "b"}
-    assert by_family.mark_of == tuple(by_family.marks[u.source[0]] for u in made.utterances)
+    assert by_family.point_marks == tuple(by_family.marks[u.source[0]] for u in made.utterances)
     by_language = legend(made, "language")
-    assert by_language.mark_of == tuple(by_language.marks[str(u.language)] for u in made.utterances)
+    assert by_language.point_marks == tuple(by_language.marks[str(u.language)] for u in made.utterances)
     assert {look.colour for look in by_language.looks.values()} == {look.colour for look in by_source.looks.values()}
 
 
@@ -273,7 +273,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
 def test_a_map_leaves_the_threads_of_torch_alone() -> None:
     code = """
 import numpy as np, torch
-from synthprint.mapping import lay_out
+from synthprint.exploring.map import lay_out
 torch.set_num_threads(1)
 lay_out(np.random.default_rng(1).standard_normal((20, 4)).astype(np.float32))
 assert torch.get_num_threads() == 1

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from synthprint import metrics
 from synthprint.errors import MetricError, SynthprintError
+from synthprint.metrics import likelihood_ratios
 
 # Few distinct values, all exact in binary: many ties, and maps of them that do not round.
 TIED = arrays(np.float64, st.integers(1, 30), elements=st.integers(-8, 8).map(lambda i: i / 4))
@@ -222,18 +223,18 @@ def test_ece_is_the_definition_and_cllr_at_even_odds() -> None:
 def test_pooling_does_not_depend_on_how_many_rounds_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     targets, nontargets = RNG.integers(0, 5, (2, 400))
     targets += (targets + nontargets) == 0
-    once = metrics.pooled(targets, nontargets)
+    once = metrics.pool_adjacent_violators(targets, nontargets)
     for rounds in (0, 1, 2):
-        monkeypatch.setattr(metrics, "POOLING_ROUNDS", rounds)
-        for side, other in zip(once, metrics.pooled(targets, nontargets), strict=True):
+        monkeypatch.setattr(likelihood_ratios, "POOLING_ROUNDS", rounds)
+        for side, other in zip(once, metrics.pool_adjacent_violators(targets, nontargets), strict=True):
             assert side.tolist() == other.tolist()
     # A long rising list whose last score pulls down one block after the other.
     stairs = np.arange(1, 200), np.full(199, 100)
     stairs[0][-1] = 0
-    monkeypatch.setattr(metrics, "POOLING_ROUNDS", 0)
-    slow = metrics.pooled(*stairs)
+    monkeypatch.setattr(likelihood_ratios, "POOLING_ROUNDS", 0)
+    slow = metrics.pool_adjacent_violators(*stairs)
     monkeypatch.undo()
-    assert [side.tolist() for side in metrics.pooled(*stairs)] == [side.tolist() for side in slow]
+    assert [side.tolist() for side in metrics.pool_adjacent_violators(*stairs)] == [side.tolist() for side in slow]
 
 
 @settings(deadline=None)

@@ -13,9 +13,9 @@ import mlaad_tree
 from synthprint.errors import ManifestError
 from synthprint.linting.findings import Finding
 from synthprint.linting.linter import Report, lint
-from synthprint.manifests import distinct, open_manifest
+from synthprint.manifests.opening import distinct, open_manifest
 from synthprint.protocols import mlaad
-from synthprint.scoring import QUADRANTS, evaluate_all_pairs
+from synthprint.scoring.all_pairs import QUADRANTS, evaluate_all_pairs
 from synthprint.types import SPLITS, Manifest
 
 REAL_LISTS = os.environ.get("SYNTHPRINT_MLAAD_LISTS")

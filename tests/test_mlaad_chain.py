@@ -17,10 +17,10 @@ import mlaad_tree
 from mlaad_audio import write_audio
 from synthprint import metrics
 from synthprint.cli import app
-from synthprint.manifests import distinct, open_manifest
-from synthprint.packing import pack
+from synthprint.manifests.opening import distinct, open_manifest
+from synthprint.manifests.packing import pack
 from synthprint.protocols import mlaad
-from synthprint.scoring import QUADRANTS
+from synthprint.scoring.all_pairs import QUADRANTS
 from synthprint.types import Embeddings, Manifest
 
 CLIP_S = 0.4

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from synthprint.errors import GalleryError, OutputError
-from synthprint.tracing.enrolment import destination, opened
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.gallery_files import Clip
+from synthprint.gallery.destination import destination, opened
+from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.index import EnrolledClip
 from synthprint.types import Embeddings
 
 EXTRACTOR = "e" * 64
 
 
 def ones(name: str, gallery: Gallery) -> None:
-    gallery.enrol(Embeddings((name,), np.ones((1, 4)), EXTRACTOR), [Clip(name, name)], {})
+    gallery.enrol(Embeddings((name,), np.ones((1, 4)), EXTRACTOR), [EnrolledClip(name, name)], {})
 
 
 def test_writers_of_a_new_gallery_wait_for_each_other(tmp_path: Path) -> None:
@@ -52,7 +52,10 @@ def test_a_gallery_that_was_made_meanwhile_is_added_to_if_it_fits(tmp_path: Path
         ones("first", gallery)
     with late.opened() as gallery:
         ones("late", gallery)
-    with pytest.raises(GalleryError, match="there is a gallery already; leave out --from"), from_template.opened():
+    with (
+        pytest.raises(GalleryError, match="there is a gallery already; to add to it, do not start from a copy"),
+        from_template.opened(),
+    ):
         pass
     with pytest.raises(GalleryError, match="extractor"), foreign.opened():
         pass
@@ -103,9 +106,9 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from synthprint.tracing import gallery
-from synthprint.tracing.enrolment import opened
-from synthprint.tracing.gallery_files import Clip, Index
+from synthprint.gallery import gallery
+from synthprint.gallery.destination import opened
+from synthprint.gallery.index import EnrolledClip, Index
 from synthprint.types import Embeddings
 def stop(*_):
     print("here", flush=True)
@@ -113,7 +116,7 @@ def stop(*_):
 if sys.argv[2] == "index":
     Index.write = stop
 with opened(Path(sys.argv[1]) / "new", "0" * 64) as opened:
-    opened.enrol(Embeddings(("x",), np.ones((1, 4)), "0" * 64), [Clip("x", "killed")], {})
+    opened.enrol(Embeddings(("x",), np.ones((1, 4)), "0" * 64), [EnrolledClip("x", "killed")], {})
     stop()
 """
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from synthprint.export import write_graph
+from synthprint.training.export import write_graph
 
 
 class Spectrum(nn.Module):

@@ -12,59 +12,50 @@ from hypothesis import strategies as st
 from synthprint import shelves
 from synthprint.backends.centroid import Centroid
 from synthprint.errors import GalleryError
-from synthprint.tracing.identification import (
-    Development,
-    Identified,
-    TrialCount,
-    component_trials,
-    evidence_trials,
-    held_out,
-    identified,
-    trials,
-)
-from synthprint.tracing.openset import (
+from synthprint.gallery.rules import (
     DEFAULT_MARGIN,
     EQUAL_ERROR,
     MAX_WRONG,
     OperatingPoint,
     Rule,
-    margin_of,
     rule,
+    set_margin,
     threshold_at,
 )
-from synthprint.types import Embeddings
-from synthprint.vectors import unit
+from synthprint.gallery.trials import component_trials, evidence_trials, held_out, trials
+from synthprint.types import Embeddings, IdentificationTrials, Labelled, TrialCount
+from synthprint.vectors.directions import unit
 
 
-def trial_set(best: list[float], sources: list[str]) -> Identified:
-    return Identified(np.array(best), np.ones(len(best)), np.ones(len(best), bool), sources, "test")
+def trial_set(best: list[float], sources: list[str]) -> IdentificationTrials:
+    return IdentificationTrials(np.array(best), np.ones(len(best)), np.ones(len(best), bool), sources, "test")
 
 
 @st.composite
-def trial_sets(draw: st.DrawFn) -> Identified:
+def trial_sets(draw: st.DrawFn) -> IdentificationTrials:
     n = draw(st.integers(1, 12))
     best = draw(st.lists(st.integers(-5, 5), min_size=n, max_size=n))
     return trial_set([b / 4 for b in best], draw(st.lists(st.sampled_from("abc"), min_size=n, max_size=n)))
 
 
-def rate(trials: Identified, threshold: float, named: bool) -> Fraction:
+def rate(trials: IdentificationTrials, threshold: float, named: bool) -> Fraction:
     """Mean over sources of the share of clips that are named, or are not, counted one by one."""
     shares = []
     for source in set(trials.sources):
-        own = [b for b, s in zip(trials.best.tolist(), trials.sources, strict=True) if s == source]
+        own = [b for b, s in zip(trials.scores.tolist(), trials.sources, strict=True) if s == source]
         shares.append(Fraction(sum((b >= threshold) == named for b in own), len(own)))
     return sum(shares, Fraction()) / len(shares)
 
 
-def all_rates(known: Identified, unknown: Identified) -> list[tuple[Fraction, Fraction]]:
+def all_rates(known: IdentificationTrials, unknown: IdentificationTrials) -> list[tuple[Fraction, Fraction]]:
     """What every threshold would do: (false rejection, false acceptance)."""
-    cuts = [-99.0, *(b + 1e-3 for b in [*known.best, *unknown.best])]
+    cuts = [-99.0, *(b + 1e-3 for b in [*known.scores, *unknown.scores])]
     return [(rate(known, cut, False), rate(unknown, cut, True)) for cut in cuts]
 
 
 @settings(deadline=None)
 @given(trial_sets(), trial_sets())
-def test_equal_error_has_the_least_larger_error(known: Identified, unknown: Identified) -> None:
+def test_equal_error_has_the_least_larger_error(known: IdentificationTrials, unknown: IdentificationTrials) -> None:
     threshold, false_rejection, false_acceptance = threshold_at(known, unknown, EQUAL_ERROR)
     assert false_rejection == pytest.approx(float(rate(known, threshold, False)))
     assert false_acceptance == pytest.approx(float(rate(unknown, threshold, True)))
@@ -75,7 +66,7 @@ def test_equal_error_has_the_least_larger_error(known: Identified, unknown: Iden
 @settings(deadline=None)
 @given(trial_sets(), trial_sets(), st.sampled_from([0.0, 0.05, 0.25, 0.5, 0.9]))
 def test_a_given_rate_is_kept_and_the_other_error_is_the_least(
-    known: Identified, unknown: Identified, at_most: float
+    known: IdentificationTrials, unknown: IdentificationTrials, at_most: float
 ) -> None:
     pairs = all_rates(known, unknown)
     threshold, rejected, accepted = threshold_at(known, unknown, OperatingPoint("false rejection", at_most))
@@ -109,7 +100,7 @@ def test_a_source_with_many_clips_weighs_no_more() -> None:
 @given(st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.integers(1, 3)), min_size=1, max_size=15))
 def test_margin_is_the_least_that_keeps_wrong_names_rare(clips: list[tuple[int, bool, int]]) -> None:
     lead, right, weights = (np.array(column) for column in zip(*clips, strict=True))
-    margin, ambiguous, wrong = margin_of(lead / 8, right, weights / weights.sum())
+    margin, ambiguous, wrong = set_margin(lead / 8, right, weights / weights.sum())
 
     def measured(at: float) -> tuple[float, float]:
         certain = [(w, ok) for x, ok, w in zip(lead / 8, right, weights, strict=True) if x >= at]
@@ -124,8 +115,12 @@ def test_margin_is_the_least_that_keeps_wrong_names_rare(clips: list[tuple[int, 
 
 
 def test_margin_of_one_source_and_of_nothing() -> None:
-    assert margin_of(np.array([np.inf, np.inf]), np.array([True, True]), np.array([0.5, 0.5])) == (0, 0, 0)
-    assert margin_of(np.zeros(0), np.zeros(0, bool), np.zeros(0)) == (DEFAULT_MARGIN, 0, 0)
+    assert set_margin(np.array([np.inf, np.inf]), np.array([True, True]), np.array([0.5, 0.5])) == (0, 0, 0)
+    assert set_margin(np.zeros(0), np.zeros(0, bool), np.zeros(0)) == (DEFAULT_MARGIN, 0, 0)
+
+
+def development(vectors: np.ndarray, sources: list[str], data: str) -> Labelled:
+    return Labelled(Embeddings(tuple(map(str, range(len(vectors)))), vectors), sources, data)
 
 
 def enrolled(seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -152,10 +147,10 @@ def test_held_out_trials_leave_the_clip_or_the_source_out(name: str) -> None:
             scores = backend.enrol(vectors[left], owners[left])(vectors[[clip]])[:, 0]
             best_known.append(scores.max())
             right.append(scores.argmax() == owner)
-    assert known.best == pytest.approx(best_known, abs=1e-6)
-    assert known.right.tolist() == right
+    assert known.scores == pytest.approx(best_known, abs=1e-6)
+    assert known.correct.tolist() == right
     assert list(known.sources) == list("bbcccdddd")  # the only clip of "a" cannot be left out
-    assert unknown.best == pytest.approx(best_unknown, abs=1e-6)
+    assert unknown.scores == pytest.approx(best_unknown, abs=1e-6)
     assert list(unknown.sources) == list("abbcccdddd")
 
 
@@ -163,26 +158,26 @@ def test_development_clips_are_known_where_their_source_is_enrolled() -> None:
     vectors, owners, names = enrolled()
     rng = np.random.default_rng(1)
     test = unit(np.eye(6)[[0, 1, 4, 5]] + 0.1 * rng.standard_normal((4, 6)))
-    known, unknown = trials(Centroid(), vectors, owners, names, Development(test, ["a", "b", "new", "new"], "dev"))
+    known, unknown = trials(Centroid(), vectors, owners, names, development(test, ["a", "b", "new", "new"], "dev"))
     assert list(known.sources) == ["a", "b"]
-    assert known.right.all()
+    assert known.correct.all()
     assert unknown.count == TrialCount(2, 1, "dev")
-    assert unknown.best.max() < known.best.min()
+    assert unknown.scores.max() < known.scores.min()
 
 
 def test_what_development_data_lack_is_held_out() -> None:
     vectors, owners, names = enrolled()
-    known, unknown = trials(Centroid(), vectors, owners, names, Development(vectors[:1], ["new"], "dev"))
+    known, unknown = trials(Centroid(), vectors, owners, names, development(vectors[:1], ["new"], "dev"))
     assert "left out" in known.data
     assert unknown.data == "dev"
 
 
 def test_identified_reads_best_and_lead() -> None:
     scores = np.array([[0.9, 0.2], [0.5, 0.1], [0.6, 0.7]])
-    found = identified(scores, np.array([0, 1]), ["a", "b"], "")
-    assert found.best == pytest.approx([0.9, 0.7])
-    assert found.lead == pytest.approx([0.3, 0.5])
-    assert found.right.tolist() == [True, False]
+    found = IdentificationTrials.from_matrix(scores, np.array([0, 1]), ["a", "b"])
+    assert found.scores == pytest.approx([0.9, 0.7])
+    assert found.leads == pytest.approx([0.3, 0.5])
+    assert found.correct.tolist() == [True, False]
 
 
 def test_a_rule_needs_both_kinds_of_trials() -> None:
@@ -196,7 +191,7 @@ def test_a_rule_needs_both_kinds_of_trials() -> None:
 
 
 def test_a_rule_says_how_it_was_set() -> None:
-    known = Identified(
+    known = IdentificationTrials(
         np.array([0.9, 0.8, 0.3]), np.array([0.4, 0.2, 0.1]), np.array([True, True, False]), list("aab"), "k"
     )
     found = rule(known, trial_set([0.5, 0.1], ["x", "y"]), EQUAL_ERROR, 7)
@@ -226,7 +221,7 @@ def test_component_trials_take_the_clips_own_source_out() -> None:
     """b and c share a vocoder, a has one of its own, and of d none is on record."""
     vectors, owners, names = enrolled()
     vocoder = {"a": "x", "b": "y", "c": "y"}
-    test = Development(vectors, [names[owner] for owner in owners], "enrolled clips")
+    test = development(vectors, [names[owner] for owner in owners], "enrolled clips")
     known, unknown = component_trials(Centroid(), vectors, owners, names, vocoder, test)
     centroids = {name: unit(vectors[owners == i].mean(axis=0)[None])[0] for i, name in enumerate(names)}
     expected: dict[str, list[tuple[float, bool]]] = {name: [] for name in vocoder}
@@ -238,9 +233,9 @@ def test_component_trials_take_the_clips_own_source_out() -> None:
             expected[own].append((scores[best], vocoder[best] == vocoder[own]))
     assert list(known.sources) == ["b"] * 2 + ["c"] * 3
     assert list(unknown.sources) == ["a"]
-    assert known.best == pytest.approx([best for best, _ in expected["b"] + expected["c"]], abs=1e-6)
-    assert known.right.tolist() == [right for _, right in expected["b"] + expected["c"]]
-    assert unknown.best == pytest.approx([expected["a"][0][0]], abs=1e-6)
+    assert known.scores == pytest.approx([best for best, _ in expected["b"] + expected["c"]], abs=1e-6)
+    assert known.correct.tolist() == [right for _, right in expected["b"] + expected["c"]]
+    assert unknown.scores == pytest.approx([expected["a"][0][0]], abs=1e-6)
 
 
 def test_trials_of_the_best_score_can_be_calibrated_on() -> None:
@@ -256,4 +251,4 @@ def test_trials_of_the_best_score_can_be_calibrated_on() -> None:
 def test_a_higher_share_of_wrong_answers_takes_a_smaller_margin() -> None:
     lead, right = np.array([0.1, 0.2, 0.3, 0.4]), np.array([True, False, True, True])
     weights = np.full(4, 0.25)
-    assert [margin_of(lead, right, weights, most)[0] for most in (0.05, 0.25)] == pytest.approx([0.25, 0.0])
+    assert [set_margin(lead, right, weights, most)[0] for most in (0.05, 0.25)] == pytest.approx([0.25, 0.0])

@@ -22,11 +22,11 @@ import typer
 
 from conftest import TINY_RECIPE, run_cli, toml
 from synthprint import cli
-from synthprint.checkpoint import Checkpoint
 from synthprint.cli import DONE, EXIT_STATUSES, FAILED, INTERRUPTED, LEFT_OUT, UNFORESEEN
 from synthprint.cli.terminal import PLAIN, STAND_INS
 from synthprint.errors import AudioError, EmbeddingsError, GalleryError, OutputError
-from synthprint.tracing.gallery import Gallery
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.gallery.gallery import Gallery
 from synthprint.types import Embeddings, Manifest
 from synthprint.wording import printable
 
@@ -71,10 +71,10 @@ def outputs(corpus: Path, embedded: Path, model: Path, place: Path) -> dict[str,
         "t.svg": ("timeline", CLIP, "-o", place / "t.svg"),
         "e.safetensors": ("embed", model, "--data", corpus, "--out", place / "e.safetensors"),
         "ev": ("evaluate", *labels, "--out", place / "ev"),
-        "va": ("validate", *labels, "--out", place / "va", "--replicates", 0),
+        "va": ("evaluate", *labels, "--out", place / "va", "--replicates", 0),
         "pr": ("probe", *labels, "--out", place / "pr", "--epochs", 1),
         "g": ("enrol", place / "g", "X", clip, *own),
-        "added": ("gallery", "add", place / "added", corpus, "--per-source", 1, *own),
+        "added": ("gallery", "import", place / "added", corpus, "--per-source", 1, *own),
     }
 
 
@@ -84,7 +84,7 @@ COMMANDS = ["r.html", "c", "t.svg", "e.safetensors", "ev", "va", "pr", "g", "add
 @pytest.fixture(scope="module")
 def gallery(corpus: Path, tiny_checkpoint: Checkpoint) -> Path:
     folder = corpus.with_name("g")
-    run_cli("gallery", "add", folder, corpus, "--per-source", 2, "--model", tiny_checkpoint.folder)
+    run_cli("gallery", "import", folder, corpus, "--per-source", 2, "--model", tiny_checkpoint.folder)
     return folder
 
 
@@ -121,12 +121,12 @@ def test_the_files_of_an_output_stand_together_or_not_at_all(
     assert sorted((tmp_path / name).iterdir()) == written
 
 
-def test_a_report_stands_with_its_json_or_not_at_all(
+def test_a_report_stands_with_its_record_or_not_at_all(
     corpus: Path, gallery: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     words = ("report", corpus.parent / "source-0", "--model", tiny_checkpoint.folder, "--gallery", gallery)
     with pytest.raises(OutputError, match=r"/proc/x/r\.json: cannot be written"):
-        run_cli(*words, "-o", tmp_path / "r.html", "--json", "/proc/x/r.json")
+        run_cli(*words, "-o", tmp_path / "r.html", "--record", "/proc/x/r.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -272,7 +272,7 @@ def test_a_line_of_the_log_is_one_line() -> None:
 
 def test_an_interrupt_is_no_traceback(corpus: Path, tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     code = (
-        "import synthprint.extraction as e, time\n"
+        "import synthprint.extractor.manifest_embedding as e, time\n"
         "e.embed_manifest = lambda *_: (print('here', flush=True), time.sleep(60))\n"
     )
     words = ["embed", tiny_checkpoint.folder, "--data", corpus, "--out", tmp_path / "e.safetensors"]
@@ -350,7 +350,7 @@ def test_any_file_name_in_every_output(odd: Path, gallery: Path, tiny_checkpoint
         run_cli(
             what, tmp_path / "e.safetensors", "--manifest", odd, "--out", out2, *(["--epochs", 1] * (what == "probe"))
         )
-    run_cli("validate", tmp_path / "e.safetensors", "--manifest", odd, "--out", out2, "--replicates", 0)
+    run_cli("evaluate", tmp_path / "e.safetensors", "--manifest", odd, "--out", out2, "--replicates", 0)
     clip = shutil.copy(CLIP, odd / "plain" / os.fsdecode(ODD[0]))
     run_cli("timeline", clip, "-o", out2 / "t.svg")
     run_cli("report", odd, *own, "--gallery", gallery, "-o", out2 / "r.html")
@@ -384,8 +384,8 @@ def test_new_galleries_of_the_same_clips_are_the_same_bytes(
     contents = []
     for number in range(3):
         folder = tmp_path / str(number)
-        run_cli("gallery", "add", folder, corpus, "--per-source", 2, "--model", tiny_checkpoint.folder)
-        run_cli("gallery", "threshold", folder)
+        run_cli("gallery", "import", folder, corpus, "--per-source", 2, "--model", tiny_checkpoint.folder)
+        run_cli("gallery", "calibrate", folder)
         contents.append({p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()})
     assert contents[0] == contents[1] == contents[2]
     assert Gallery.load(tmp_path / "0").clip_counts().keys() == {f"source-{n}" for n in range(6)}
@@ -446,9 +446,9 @@ def test_a_place_that_is_none_is_refused_before_anything_is_read(
     def read(*_: object) -> None:
         raise AssertionError("a clip was read")
 
-    monkeypatch.setattr("synthprint.tracing.enrolment.from_files", read)
-    monkeypatch.setattr("synthprint.clustering.exhibits.cluster", read)
-    monkeypatch.setattr("synthprint.reporting.case.examine", read)
+    monkeypatch.setattr("synthprint.gallery.enrolment.from_files", read)
+    monkeypatch.setattr("synthprint.casework.clusters.cluster", read)
+    monkeypatch.setattr("synthprint.casework.report.examine", read)
     monkeypatch.chdir(tmp_path)
     Path("dangling").symlink_to("nowhere")
     with pytest.raises(OutputError, match=told):
@@ -473,7 +473,7 @@ def test_embedding_onto_a_full_disk_names_the_target_and_leaves_nothing(
 def test_embeddings_that_are_none_are_refused_with_their_file(corpus: Path, embedded: Path, tmp_path: Path) -> None:
     good, path = Embeddings.load(embedded), tmp_path / "e.safetensors"
     Embeddings((), np.zeros((0, 8), np.float32)).save(path)
-    for words in (["evaluate"], ["validate"], ["probe"], ["map", "--out", tmp_path / "m"]):
+    for words in (["evaluate"], ["evaluate", "--intervals"], ["probe"], ["map", "--out", tmp_path / "m"]):
         with pytest.raises(EmbeddingsError, match=r"e\.safetensors: holds no embeddings"):
             run_cli(words[0], path, "-m", corpus, *words[1:])
     Embeddings(good.ids, np.zeros((len(good), 0), np.float32)).save(path)

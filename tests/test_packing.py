@@ -15,9 +15,10 @@ import pytest
 import soundfile
 
 from conftest import tone
-from synthprint import audio, packing
 from synthprint.errors import ManifestError
-from synthprint.packing import pack
+from synthprint.manifests import packing
+from synthprint.manifests.packing import pack
+from synthprint.sound import audio
 from synthprint.types import Manifest, Utterance
 
 LSB = 1 / 32767
@@ -178,7 +179,7 @@ def test_what_a_kill_leaves_is_mended(damage: str, tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from synthprint import packing
+from synthprint.manifests import packing
 from synthprint.types import Manifest
 packing.pack(Manifest.load(sys.argv[1]), Path(sys.argv[2]))
 """

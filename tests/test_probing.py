@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthprint.errors import EmbeddingsError, RecipeError
+from synthprint.errors import EmbeddingsError, MissingDependency, RecipeError
+from synthprint.exploring.probe import Confused, LinearLayer, Probe, ProbeSettings, probe, wilson
 from synthprint.figures import confusion_figure
 from synthprint.figures.ordering import reading_order
-from synthprint.probing import Confused, LinearLayer, Probe, ProbeSettings, probe, wilson
-from synthprint.types import Embeddings
+from synthprint.types import Embeddings, Labelled
 
 
 def clusters(sizes: list[int], spread: float, seed: int = 0, dim: int = 8) -> tuple[Embeddings, list[str]]:
@@ -69,27 +70,27 @@ def test_the_start_is_that_of_torch() -> None:
 
 def test_separate_clusters_are_told_apart_and_mixed_ones_are_not() -> None:
     embeddings, sources = clusters([50] * 4, spread=0.3)
-    assert probe(embeddings, sources).accuracy == 1
+    assert probe(Labelled(embeddings, sources)).accuracy == 1
     shuffled = np.random.default_rng(1).permutation(np.array(sources)).tolist()
-    found = probe(embeddings, shuffled, ProbeSettings(epochs=5))
+    found = probe(Labelled(embeddings, shuffled), ProbeSettings(epochs=5))
     assert found.accuracy < 0.5
     assert found.interval[0] < found.chance < found.interval[1]
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another() -> None:
     embeddings, sources = clusters([40] * 5, spread=4)
-    results = [probe(embeddings, sources, ProbeSettings(epochs=3, seed=seed)).to_dict() for seed in (1, 1, 2)]
+    results = [probe(Labelled(embeddings, sources), ProbeSettings(epochs=3, seed=seed)).to_dict() for seed in (1, 1, 2)]
     assert results[0] == results[1]
     assert results[0]["confusion"] != results[2]["confusion"]
 
 
 def test_every_source_has_as_many_and_small_ones_are_left_out() -> None:
     embeddings, sources = clusters([30, 10, 20, 4], spread=1)
-    smallest = probe(embeddings, sources, ProbeSettings(epochs=1))
+    smallest = probe(Labelled(embeddings, sources), ProbeSettings(epochs=1))
     assert smallest.settings.per_source == 4
     assert smallest.confusion.sum(axis=1).tolist() == [1, 1, 1, 1]
     assert (smallest.train_utterances, smallest.left_out) == (12, {})
-    chosen = probe(embeddings, sources, ProbeSettings(per_source=10, test_share=0.3, epochs=1))
+    chosen = probe(Labelled(embeddings, sources), ProbeSettings(per_source=10, test_share=0.3, epochs=1))
     assert chosen.sources == ("s0", "s1", "s2")
     assert chosen.confusion.sum(axis=1).tolist() == [3, 3, 3]
     assert (chosen.train_utterances, chosen.left_out) == (21, {"s3": 4})
@@ -97,7 +98,7 @@ def test_every_source_has_as_many_and_small_ones_are_left_out() -> None:
 
 def test_the_papers_numbers() -> None:
     embeddings, sources = clusters([300] * 24 + [500], spread=1, dim=4)
-    found = probe(embeddings, sources, ProbeSettings(epochs=1))
+    found = probe(Labelled(embeddings, sources), ProbeSettings(epochs=1))
     assert (found.train_utterances, found.test_utterances, found.chance) == (6_000, 1_500, 0.04)
 
 
@@ -105,16 +106,16 @@ def test_what_is_held_out_does_not_train() -> None:
     """Noise of many dimensions is learnt by heart, and tells nothing of what was not seen."""
     rng = np.random.default_rng(0)
     embeddings = Embeddings(tuple(map(str, range(200))), rng.normal(size=(200, 400)))
-    found = probe(embeddings, ["a", "b"] * 100, ProbeSettings(epochs=30))
+    found = probe(Labelled(embeddings, ["a", "b"] * 100), ProbeSettings(epochs=30))
     assert found.train_accuracy == 1
     assert found.accuracy < 0.75
 
 
 def test_train_loss_is_the_cross_entropy() -> None:
     embeddings, sources = clusters([20, 20, 20], spread=0.01)
-    assert probe(embeddings, sources).train_loss < 0.02
+    assert probe(Labelled(embeddings, sources)).train_loss < 0.02
     nothing = Embeddings(embeddings.ids, np.zeros_like(embeddings.vectors))  # only a guess is left: ln 3
-    found = probe(nothing, sources, ProbeSettings(batch_size=48, learning_rate=1.0, epochs=100))
+    found = probe(Labelled(nothing, sources), ProbeSettings(batch_size=48, learning_rate=1.0, epochs=100))
     assert found.train_loss == pytest.approx(math.log(3), abs=1e-9)
 
 
@@ -151,13 +152,14 @@ def test_wilson_is_that_of_scipy(trials: int, data: st.DataObject) -> None:
 def test_what_cannot_be_probed_is_an_error() -> None:
     embeddings, sources = clusters([5, 5, 1], spread=1)
     with pytest.raises(
-        EmbeddingsError, match=r"1 of 3 sources have a single utterance, the first is 's2'.*--per-source"
-    ):
-        probe(embeddings, sources)
+        EmbeddingsError, match=r"1 of 3 sources have a single utterance, the first is 's2'.*Say how many a source needs"
+    ) as caught:
+        probe(Labelled(embeddings, sources))
+    assert caught.value.parameter == "per_source"
     with pytest.raises(EmbeddingsError, match="two sources with at least 6 utterances; there are 0"):
-        probe(embeddings, sources, ProbeSettings(per_source=6))
+        probe(Labelled(embeddings, sources), ProbeSettings(per_source=6))
     with pytest.raises(EmbeddingsError, match="as many sources"):
-        probe(embeddings, sources[:-1])
+        probe(Labelled(embeddings, sources[:-1]))
     for wrong in ({"test_share": 1.0}, {"learning_rate": 0.0}, {"epochs": 0}, {"batch_size": 0}, {"per_source": 1}):
         with pytest.raises(RecipeError):
             ProbeSettings(**wrong)  # type: ignore[arg-type]
@@ -175,6 +177,12 @@ def test_an_order_has_every_source_and_keeps_groups_together(n: int, n_groups: i
         if groups[index] != stretches[-1]:
             stretches.append(groups[index])
     assert len(stretches) == len(set(groups))
+
+
+def test_the_order_needs_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.cluster.hierarchy", None)
+    with pytest.raises(MissingDependency, match=r"scipy.*pip install 'synthprint\[evaluate\]'"):
+        reading_order(np.eye(3, dtype=int), ["a", "b", "c"])
 
 
 def test_sources_in_a_chain_of_confusion_stand_in_that_chain() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from synthprint import recipes, shelves
-from synthprint.augmentation import Augmentation
+from synthprint import shelves
 from synthprint.errors import RecipeError
-from synthprint.recipes import BackboneChoice, LossChoice, Recipe, Schedule, shipped
-from synthprint.training import build
-from synthprint.training_data import check_loss_fits_sampler
+from synthprint.extractor.recipe import BackboneChoice, LossChoice, Recipe, Schedule, shipped
+from synthprint.sound.augmentation import Augmentation
+from synthprint.training.modules import build
+from synthprint.training.preflight import check_loss_fits_sampler
 
 THIN_RESNET_ROWS = {
     ("softmax", "random"), ("softmax", "balanced"), ("am_softmax", "random"), ("am_softmax", "balanced"),
@@ -28,9 +28,9 @@ def test_every_shipped_recipe_can_be_trained(name: str) -> None:
     assert recipe.backbone.name in shelves.names("backbones")
     check_loss_fits_sampler(recipe)
     if recipe.backbone.name.startswith("ssl_"):  # without the weights, and without room for any
-        own = {**recipe.backbone.own, "pretrained": False}
+        own = {**recipe.backbone.options, "pretrained": False}
         with torch.device("meta"):
-            built = build(replace(recipe, backbone=replace(recipe.backbone, own=own)), 24)
+            built = build(replace(recipe, backbone=replace(recipe.backbone, options=own)), 24)
     else:
         built = build(recipe, 24)
     assert built["backbone"].dim == recipe.backbone.dim
@@ -53,9 +53,9 @@ def test_the_paper_s_table_is_shipped() -> None:
                 needed = {"angular_prototypical": 2, "ge2e": 3}.get(recipe.loss.name, 1)
                 assert (recipe.sampler.sources_per_batch, recipe.sampler.utterances_per_source) == (12, needed)
             # The reference trainer's GE2E alone has a floor under the cosines.
-            assert recipe.loss.own.get("similarity_floor") == (1e-6 if recipe.loss.name == "ge2e" else None)
+            assert recipe.loss.options.get("similarity_floor") == (1e-6 if recipe.loss.name == "ge2e" else None)
             if recipe.loss.name in ("am_softmax", "aam_softmax"):
-                assert recipe.loss.own == {"margin": 0.1, "scale": 30.0}
+                assert recipe.loss.options == {"margin": 0.1, "scale": 30.0}
     assert rows == THIN_RESNET_ROWS
 
 
@@ -67,7 +67,7 @@ def test_the_paper_s_ssl_rows_are_shipped() -> None:
         assert name == f"paper/ssl_aasist_{recipe.loss.name}_{recipe.sampler.name}"
         assert recipe.backbone == BackboneChoice("ssl_aasist", 50, {"ssl": "facebook/wav2vec2-xls-r-300m"})
         assert recipe.schedule == Schedule(100, 10.0, 1e-4, 10, 0.0)
-        assert recipe.loss.own == {"margin": 0.1, "scale": 30.0}
+        assert recipe.loss.options == {"margin": 0.1, "scale": 30.0}
         assert recipe.crop.samples == 32_240
         assert (recipe.sampler.batch_size, recipe.sampler.sources_per_batch) == (
             (32, 12) if recipe.sampler.name == "random" else (128, 12)
@@ -136,7 +136,7 @@ def test_names_of_shipped_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     Path("tiny").write_text("seed = 5")  # a file of that name goes first
     assert Recipe.load("tiny").seed == 5
-    monkeypatch.setattr(recipes, "SHIPPED", (tmp_path / "nowhere",))
+    monkeypatch.setattr("synthprint.extractor.recipe.SHIPPED", (tmp_path / "nowhere",))
     assert shipped() == {}
 
 
@@ -153,8 +153,8 @@ def test_settings_replace_values_and_say_which_of_them_is_wrong() -> None:
         ["seed = 4", "schedule.peak_lr=1e-3", "backbone.stem_stride=[2, 2]", "loss.margin=0.2", "sampler.name=balanced"]
     )
     assert (changed.seed, changed.schedule.peak_lr, changed.sampler.name) == (4, 1e-3, "balanced")
-    assert changed.backbone.own == {"stem_stride": [2, 2]}
-    assert changed.loss.own == {"margin": 0.2, "scale": 30.0}
+    assert changed.backbone.options == {"stem_stride": [2, 2]}
+    assert changed.loss.options == {"margin": 0.2, "scale": 30.0}
     assert changed.schedule.epochs == recipe.schedule.epochs
     assert recipe.changed([]) == recipe
     for wrong, match in (

@@ -17,24 +17,26 @@ import pytest
 import soundfile
 
 from conftest import run_cli, tone
-from synthprint import __version__, doors
-from synthprint.audio import SAMPLE_RATE
+from synthprint import __version__
 from synthprint.calibration.calibration import Evidence
-from synthprint.checkpoint import Checkpoint
-from synthprint.conditions import Limits
+from synthprint.casework.case import Case, Question, examine
+from synthprint.casework.report_page import plain, report_page
 from synthprint.errors import EmbeddingsError, OutputError
-from synthprint.extractors import load_extractor
-from synthprint.reporting.case import Case, Question, examine
-from synthprint.reporting.page import plain, report_page
-from synthprint.tracing import timeline
-from synthprint.tracing.calibrations import fit_comparisons
-from synthprint.tracing.enrolment import from_manifest, opened
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.thresholds import set_threshold
-from synthprint.tracing.timeline import Tuning
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.runtime import load_extractor
+from synthprint.gallery.calibrating import set_threshold
+from synthprint.gallery.destination import opened
+from synthprint.gallery.enrolment import from_manifest
+from synthprint.gallery.gallery import Gallery
+from synthprint.model.calibrations import fit_comparisons
+from synthprint.model.limits import Limits
+from synthprint.model.model import Model
+from synthprint.model.tunings import TimelineTuning
+from synthprint.reading import doors
+from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Candidate
-from synthprint.types import Embeddings, Manifest
+from synthprint.types import Embeddings, Labelled, Manifest
 
 HOSTILE = '<img src=x onerror="alert(1)">&'
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -52,9 +54,9 @@ def tracer(tiny_checkpoint: Checkpoint, tiny_corpus: Manifest, tmp_path_factory:
     owners = np.repeat(np.arange(6), 8)
     vectors = np.eye(extractor.dim)[owners] + 0.3 * rng.standard_normal((48, extractor.dim))
     made_up = Embeddings(tuple(map(str, range(48))), vectors, extractor.digest)
-    calibrations = fit_comparisons(made_up, [f"s{owner}" for owner in owners], "made up")
+    calibrations = fit_comparisons(Labelled(made_up, [f"s{owner}" for owner in owners], "made up"))
     limits = Limits(min_duration_s=1.0, basis="what the test says")
-    return Tracer(extractor, Gallery.load(folder), calibrations=calibrations, limits=limits)
+    return Tracer(Model(extractor, calibrations, limits), Gallery.load(folder))
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +72,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Manifest) -> li
 
 
 @pytest.fixture
-def case(tracer: Tracer, clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> Case:
-    tuning = replace(Tuning.shipped(), extractor=tracer.extractor.digest, window_s=0.5)
-    monkeypatch.setattr(timeline.Tuning, "shipped", lambda: tuning)
-    return examine(tracer, clips, Question(HOSTILE, "Which?", "Me", "today"), "synthprint report x")
+def case(tracer: Tracer, clips: list[Path]) -> Case:
+    tuning = replace(TimelineTuning.shipped(), extractor=tracer.extractor.digest, window_s=0.5)
+    tuned = Tracer(replace(tracer.model, timeline=tuning), tracer.gallery)
+    return examine(tuned, clips, Question(HOSTILE, "Which?", "Me", "today"), "synthprint report x")
 
 
 class Outline(HTMLParser):
@@ -153,7 +155,7 @@ def test_it_is_safe_and_the_same_again(case: Case) -> None:
 
 
 def test_what_nobody_measured_is_said_to_be_unknown(tracer: Tracer, clips: list[Path], tmp_path: Path) -> None:
-    bare = Tracer(tracer.extractor, tracer.gallery.copy(tmp_path / "gallery"))
+    bare = Tracer(Model(tracer.extractor), tracer.gallery.copy(tmp_path / "gallery"))
     bare.gallery.set_backends({name: replace(bare.gallery.setting(name), rule=None, calibrations=None)
                                for name in bare.gallery.index.backends})  # fmt: skip
     case = examine(bare, clips[:2], Question(), "")
@@ -197,7 +199,7 @@ def test_the_same_file_twice_is_no_evidence(tracer: Tracer, clips: list[Path], t
 def test_a_short_clip_is_not_said_to_be_beyond_limits_that_nobody_measured(tracer: Tracer, clips: list[Path]) -> None:
     said = "outside what the method was validated for"
     assert said in text_of(report_page(examine(tracer, clips[:1], Question(), "")))
-    bare = Tracer(tracer.extractor, tracer.gallery)
+    bare = Tracer(Model(tracer.extractor), tracer.gallery)
     text = text_of(report_page(examine(bare, clips[:1], Question(), "")))
     assert said not in text
     assert "There are limits to this answer" in text
@@ -217,17 +219,23 @@ def test_answers_in_plain_words(case: Case) -> None:
     assert plain(unknown, method).startswith("None of the 7 enrolled sources")
 
 
-def test_the_command_writes_page_and_json(
+def test_the_command_writes_page_and_record(
     tracer: Tracer, tiny_checkpoint: Checkpoint, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("report", *clips[:2], "-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "--case", "No. 7")
-    assert "2 clips examined" in run_cli(*words, "-o", tmp_path / "a.html", "--json", tmp_path / "a.json").stdout
+    assert "2 clips examined" in run_cli(*words, "-o", tmp_path / "a.html", "--record", tmp_path / "a.json").stdout
     page = (tmp_path / "a.html").read_text()
     assert "<title>No. 7</title>" in page
     found = json.loads((tmp_path / "a.json").read_text())
     assert [clip["path"] for clip in found["clips"]] == list(map(str, clips[:2]))
     assert found["method"]["command"] in text_of(page)
     assert "--case 'No. 7'" in found["method"]["command"]
+    printed = json.loads(run_cli(*words, "-o", tmp_path / "a.html", "--json").stdout)
+    assert printed.keys() == found.keys()
+    assert printed["clips"] == found["clips"]
+    before = run_cli(*words, "-o", tmp_path / "z.html", "--json", tmp_path / "z.json", status=2)
+    assert "give --record FILE" in before.stderr
+    assert not (tmp_path / "z.html").exists()
     dash = Path(shutil.copy(clips[0], tmp_path / "-o.wav"))
     monkeypatch.chdir(tmp_path)
     dashed = ("-g", tracer.gallery.folder, "--model", tiny_checkpoint.folder, "-o", "d.html", "--", dash.name)

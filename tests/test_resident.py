@@ -12,17 +12,18 @@ import soundfile
 import torch
 
 from conftest import TINY_RECIPE
-from synthprint import resident
-from synthprint.audio import SAMPLE_RATE
-from synthprint.augmentation import Augmentation
 from synthprint.errors import RecipeError
-from synthprint.extraction import embed
-from synthprint.extractors import TorchExtractor
-from synthprint.modules import build
-from synthprint.packing import pack
-from synthprint.recipes import Crop, Recipe
-from synthprint.resident import ResidentClips, ResidentCorpus
-from synthprint.training_data import TrainingData
+from synthprint.extractor.embedding import embed
+from synthprint.extractor.recipe import Crop, Recipe
+from synthprint.extractor.runtime import TorchExtractor
+from synthprint.manifests.packing import pack
+from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.sound.augmentation import Augmentation
+from synthprint.training import resident
+from synthprint.training.data import TrainingData
+from synthprint.training.modules import build
+from synthprint.training.preflight import augments
+from synthprint.training.resident import ResidentClips, ResidentCorpus
 from synthprint.types import Manifest, Utterance
 
 
@@ -136,8 +137,11 @@ def test_where_the_corpus_lies(
     assert resident.resident(data, "cuda", False) is None
     assert resident.resident(data, "cpu", True) is not None
     monkeypatch.setattr(resident, "free_bytes", lambda _: 2 * needed - 1)
-    with pytest.raises(RecipeError, match=r"takes 0\.0 GB as samples, and on cpu there are 0\.0 GB.*leave --resident"):
+    with pytest.raises(
+        RecipeError, match=r"takes 0\.0 GB as samples, and on cpu there are 0\.0 GB.*leave resident"
+    ) as caught:
         resident.resident(data, "cpu", True)
+    assert caught.value.parameter == "resident"
     with caplog.at_level(logging.INFO):
         assert resident.resident(data, "cuda", None) is None
     assert "crops are cut on the CPU" in caplog.text
@@ -148,7 +152,7 @@ def test_where_the_corpus_lies(
 
 
 def test_what_counts_as_augmentation() -> None:
-    assert not resident.augments(TINY_RECIPE)
-    assert not resident.augments(replace(TINY_RECIPE, augmentation=Augmentation(equaliser_db=3.0)))
+    assert not augments(TINY_RECIPE)
+    assert not augments(replace(TINY_RECIPE, augmentation=Augmentation(equaliser_db=3.0)))
     for name in ("equalise", "band_limit", "noise", "codec", "silence", "gain_db"):
-        assert resident.augments(replace(TINY_RECIPE, augmentation=Augmentation(**{name: 0.5})))
+        assert augments(replace(TINY_RECIPE, augmentation=Augmentation(**{name: 0.5})))

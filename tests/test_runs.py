@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from synthprint.errors import CheckpointError
-from synthprint.runs import Position, Run
+from synthprint.training.run_folder import Position, Run
 
 IDENTITY = {"data": "x", "recipe": {"seed": 1}}
 

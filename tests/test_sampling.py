@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthprint.errors import RecipeError
-from synthprint.sampling import BalancedBatches, RandomBatches
+from synthprint.training.batches import BalancedBatches, RandomBatches
 
 SEEDS = st.integers(0, 2**32)
 

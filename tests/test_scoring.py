@@ -12,9 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthprint import metrics, pair_bins, pair_search, pairs, scoring
+from synthprint import metrics
 from synthprint.errors import EmbeddingsError, MissingDependency
-from synthprint.scoring import QUADRANTS, Evaluation, all_pairs_eer, cosine_blocks, evaluate_all_pairs, score_trials
+from synthprint.scoring import all_pairs, bins, passes, search
+from synthprint.scoring.all_pairs import (
+    QUADRANTS,
+    Evaluation,
+    all_pairs_eer,
+    cosine_blocks,
+    evaluate_all_pairs,
+    score_trials,
+)
 from synthprint.types import Embeddings, Trials
 
 
@@ -134,8 +142,8 @@ def test_little_memory_only_takes_more_passes(
 ) -> None:
     vectors, sources = clustered(300, 6, 1.5)
     quadrants = some_quadrants(len(sources))
-    monkeypatch.setattr(pair_search, "FINE_BYTES", fine_bytes)
-    monkeypatch.setattr(pairs, "COARSE_BYTES", coarse_bytes)
+    monkeypatch.setattr(search, "FINE_BYTES", fine_bytes)
+    monkeypatch.setattr(passes, "COARSE_BYTES", coarse_bytes)
     check_all(evaluate_all_pairs(vectors, sources, quadrants), vectors, sources, quadrants)
 
 
@@ -144,16 +152,16 @@ def test_a_guess_right_or_wrong_changes_nothing(case: str, monkeypatch: pytest.M
     vectors, sources = CASES[case]
     expected = all_pairs_eer(vectors, sources)
     everything = evaluate_all_pairs(vectors, sources).to_dict()
-    monkeypatch.setattr(pair_search, "SAMPLE_FROM", 2)
-    monkeypatch.setattr(pair_search, "SAMPLE_LEAST", max(1, len(sources) // 3))
+    monkeypatch.setattr(search, "SAMPLE_FROM", 2)
+    monkeypatch.setattr(search, "SAMPLE_LEAST", max(1, len(sources) // 3))
     assert all_pairs_eer(vectors, sources) == expected
     assert evaluate_all_pairs(vectors, sources).to_dict() == everything
-    monkeypatch.setattr(pairs, "MOST_KEPT", 3)  # no room for what the guess is good for
+    monkeypatch.setattr(passes, "MOST_KEPT", 3)  # no room for what the guess is good for
     assert evaluate_all_pairs(vectors, sources).to_dict() == everything
     monkeypatch.undo()
-    edges = pair_bins.bin_edges(pairs.N_BINS)
+    edges = bins.bin_edges(passes.N_BINS)
     monkeypatch.setattr(
-        pair_search, "_guess", lambda _, wanted: dict.fromkeys([*wanted][:2], (int(edges[100]), int(edges[103])))
+        search, "_guess", lambda _, wanted: dict.fromkeys([*wanted][:2], (int(edges[100]), int(edges[103])))
     )
     assert evaluate_all_pairs(vectors, sources).to_dict() == everything
 
@@ -161,14 +169,14 @@ def test_a_guess_right_or_wrong_changes_nothing(case: str, monkeypatch: pytest.M
 def test_a_good_guess_spares_the_second_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, sources = clustered(1200, 6, 2.0)
     again = []
-    finely = pairs.Pairs.count_finely
-    monkeypatch.setattr(pairs.Pairs, "count_finely", lambda self, *a: again.append(len(self)) or finely(self, *a))
+    finely = passes.Pairs.count_finely
+    monkeypatch.setattr(passes.Pairs, "count_finely", lambda self, *a: again.append(len(self)) or finely(self, *a))
     expected = all_pairs_eer(vectors, sources)
     assert again
     again.clear()
-    monkeypatch.setattr(pair_search, "SAMPLE_FROM", 2)
-    monkeypatch.setattr(pair_search, "MOST_TARGETS", 1)
-    monkeypatch.setattr(pair_search, "SAMPLE_LEAST", 1200)  # the sample is all there is: the guess cannot be wrong
+    monkeypatch.setattr(search, "SAMPLE_FROM", 2)
+    monkeypatch.setattr(search, "MOST_TARGETS", 1)
+    monkeypatch.setattr(search, "SAMPLE_LEAST", 1200)  # the sample is all there is: the guess cannot be wrong
     assert all_pairs_eer(vectors, sources) == expected
     assert not again
 
@@ -177,18 +185,18 @@ def test_every_pass_and_every_window_counts_the_same() -> None:
     vectors, sources = CASES["overlapping"]
     source = np.unique(sources, return_inverse=True)[1]
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    all_pairs = pairs.Pairs(unit, source, np.full(len(source), -1), np.arange(9) + 2, 11, threads=2)
-    edges = all_pairs.edges
+    everything = passes.Pairs(unit, source, np.full(len(source), -1), np.arange(9) + 2, 11, threads=2)
+    edges = everything.edges
     window = {curve: (int(edges[2000 + 9 * curve]), int(edges[2300 + 9 * curve])) for curve in range(11)}
-    windows = pair_search._windows(window, all_pairs)
-    coarse, kept = all_pairs.count(windows)
-    fine = all_pairs.count_finely(windows)
+    windows = search._windows(window, everything)
+    coarse, kept = everything.count(windows)
+    fine = everything.count_finely(windows)
     assert kept.complete
-    assert (all_pairs.count_kept(kept, windows) == fine).all()
+    assert (everything.count_stored(kept, windows) == fine).all()
     assert coarse[:, 0].sum() == len(source) * (len(source) - 1) // 2
     assert (coarse[0, 2:].sum(axis=0) == coarse[0, 0]).all()
     assert (coarse[1, 2:].sum(axis=0) == 2 * coarse[1, 0]).all()  # a nontarget pair is one of two sources
-    assert (all_pairs.count_targets()[0] == coarse[0]).all()
+    assert (everything.count_targets()[0] == coarse[0]).all()
     for curve in range(11):
         start, end = windows.offset[curve : curve + 2]
         counted = coarse[:, curve, 2000 + 9 * curve : 2300 + 9 * curve].sum(axis=1)
@@ -197,16 +205,16 @@ def test_every_pass_and_every_window_counts_the_same() -> None:
 
 @pytest.mark.parametrize("n_bins", [64, 4096])
 def test_bin_edges_are_where_the_bins_change(n_bins: int) -> None:
-    edges = pair_bins.bin_edges(n_bins)
+    edges = bins.bin_edges(n_bins)
     assert (np.diff(edges) > 0).all()
-    assert (pair_bins.bin_of(pair_bins.value_of(edges[1:-1]), n_bins) == np.arange(1, n_bins)).all()
-    assert (pair_bins.bin_of(pair_bins.value_of(edges[1:-1] - 1), n_bins) == np.arange(n_bins - 1)).all()
+    assert (bins.bin_index(bins.key_values(edges[1:-1]), n_bins) == np.arange(1, n_bins)).all()
+    assert (bins.bin_index(bins.key_values(edges[1:-1] - 1), n_bins) == np.arange(n_bins - 1)).all()
 
 
 def test_keys_rise_with_the_floats() -> None:
-    keys = np.arange(pair_bins.FIRST_KEY, pair_bins.LAST_KEY, 99_991)
-    assert (np.diff(pair_bins.value_of(keys)) > 0).all()
-    assert pair_bins.value_of(np.array([pair_bins.FIRST_KEY, pair_bins.LAST_KEY])).tolist() == [-2.0, 2.0]
+    keys = np.arange(bins.FIRST_KEY, bins.LAST_KEY, 99_991)
+    assert (np.diff(bins.key_values(keys)) > 0).all()
+    assert bins.key_values(np.array([bins.FIRST_KEY, bins.LAST_KEY])).tolist() == [-2.0, 2.0]
 
 
 @pytest.mark.parametrize("dim", [1, 3, 50, 512])
@@ -281,14 +289,14 @@ def test_embeddings_and_arrays_are_alike() -> None:
 
 
 def test_trials_are_scored_as_cosines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "TRIALS_AT_ONCE", 7)
+    monkeypatch.setattr(all_pairs, "TRIALS_AT_ONCE", 7)
     vectors = normal(9, 4)
     embeddings = Embeddings(tuple("abcdefghi"), vectors)
     first, second = integers(0, 9, 80).reshape(2, 40)
     trials = Trials(["abcdefghi"[i] for i in first], ["abcdefghi"[i] for i in second], first == second)
     cosine = [vectors[i] @ vectors[j] / np.sqrt((vectors[i] @ vectors[i]) * (vectors[j] @ vectors[j])) for i, j in
               zip(first, second, strict=True)]  # fmt: skip
-    np.testing.assert_allclose(score_trials(embeddings, trials).values, cosine, atol=1e-6)
+    np.testing.assert_allclose(score_trials(embeddings, trials).scores, cosine, atol=1e-6)
     with pytest.raises(EmbeddingsError, match=r"1 utterance\(s\) have no embedding, the first is 'z'"):
         score_trials(embeddings, Trials(["a", "b"], ["b", "z"], [True, False]))
 
@@ -319,8 +327,8 @@ def test_what_has_no_eer_is_an_error(vectors: Any, sources: list[str], quadrants
 
 def test_without_numba_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    for module in ("pairs", "pair_kernels"):
-        monkeypatch.delitem(sys.modules, f"synthprint.{module}")
+    for module in ("passes", "kernels"):
+        monkeypatch.delitem(sys.modules, f"synthprint.scoring.{module}")
     with pytest.raises(MissingDependency, match=r"synthprint\[evaluate\]"):
         all_pairs_eer(*CASES["separable"])
 
@@ -329,7 +337,7 @@ def test_without_numba_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 def test_memory_does_not_grow_with_the_number_of_pairs() -> None:
     code = """
 import re, numpy as np
-from synthprint.scoring import all_pairs_eer, evaluate_all_pairs
+from synthprint.scoring.all_pairs import all_pairs_eer, evaluate_all_pairs
 rng = np.random.default_rng(0)
 def peak_mib(): return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
 def run(n):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noise_files import noise, noise_corpus, save
+from synthprint.errors import MissingDependency
 from synthprint.linting import shortcuts
 from synthprint.linting.linter import Report, lint
-from synthprint.manifests import open_manifest
+from synthprint.manifests.opening import open_manifest
 
 
 def accuracies(report: Report) -> dict[str, float]:
@@ -79,6 +81,35 @@ def test_copies_of_a_file_do_not_count_as_right_guesses(tmp_path: Path) -> None:
     report = lint(open_manifest(tmp_path))
     assert report.shortcuts is not None
     assert report.shortcuts.clips == 12
+
+
+def test_without_scikit_learn_all_else_is_checked_and_a_remark_says_what_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = noise_corpus(tmp_path, 8, lambda source, wave: wave * 2.0**-source)
+    (tmp_path / "source0" / "7.wav").write_bytes(b"")
+    whole = lint(manifest)
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    bare = lint(manifest)
+    assert bare.shortcuts is None
+    assert bare.findings == tuple(finding for finding in whole.findings if finding.code != "shortcut")
+    assert {"empty-file", "shortcut"} <= {finding.code for finding in whole.findings}
+    assert bare.remarks[-1] == (
+        "shortcuts were not looked for: scikit-learn is not installed; pip install 'synthprint[lint]'"
+    )
+    with pytest.raises(MissingDependency, match=r"scikit-learn.*pip install 'synthprint\[lint\]'"):
+        shortcuts.guess(np.ones((10, 1)), np.repeat([0, 1], 5))
+
+
+def test_guesses_do_not_depend_on_the_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    features, labels = rng.random((120, 3)), np.repeat(np.arange(6), 20)
+    guesses = []
+    for count in (1, 2, 5):
+        monkeypatch.setattr(shortcuts, "processors", lambda count=count: count)
+        guesses.append(shortcuts.guess(features, labels))
+    assert (guesses[0] == guesses[1]).all()
+    assert (guesses[0] == guesses[2]).all()
 
 
 @settings(deadline=None, max_examples=8)

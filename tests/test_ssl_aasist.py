@@ -17,14 +17,15 @@ from torch import Tensor, nn
 
 from conftest import TINY_RECIPE, tone
 from ssl_models import MODEL_TYPES, SIZE, fitted, tiny_configuration, tiny_folder
-from synthprint import ssl_encoder, training
 from synthprint.backbones.ssl_aasist import Aasist, ResidualBlock, SslAasist
-from synthprint.checkpoint import Checkpoint
 from synthprint.errors import CheckpointError, MissingDependency, RecipeError
-from synthprint.extractors import TorchExtractor, load_backbone, load_extractor
-from synthprint.graph_attention import GraphAttention, GraphPooling, HeterogeneousGraphAttention
-from synthprint.recipes import BackboneChoice, Crop, Schedule
-from synthprint.ssl_encoder import SslEncoder
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.recipe import BackboneChoice, Crop, Schedule
+from synthprint.extractor.runtime import TorchExtractor, load_backbone, load_extractor
+from synthprint.layers import ssl_encoder
+from synthprint.layers.graph_attention import GraphAttention, GraphPooling, HeterogeneousGraphAttention
+from synthprint.layers.ssl_encoder import SslEncoder
+from synthprint.training import loop
 from synthprint.types import Manifest
 
 SAMPLES = 32_240
@@ -398,14 +399,14 @@ def run(tiny_corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path
         schedule=Schedule(epochs=1, warmup_epochs=0.5, peak_lr=1e-3, eval_every=1),
         crop=Crop(SAMPLES),
     )
-    training.train(recipe, tiny_corpus, folder / "run", pack_folder=folder / "pack")
+    loop.train(recipe, tiny_corpus, folder / "run", pack_folder=folder / "pack")
     shutil.rmtree(folder / "ssl")
     return folder / "run"
 
 
 def test_a_checkpoint_needs_no_other_file(run: Path) -> None:
     checkpoint = Checkpoint.load(run)
-    own = checkpoint.recipe.backbone.own
+    own = checkpoint.recipe.backbone.options
     assert own["pretrained"] is False
     assert own["freeze"] == "features"
     assert own["ssl"]["hidden_size"] == SIZE

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from conftest import TINY_RECIPE, tone
 from ssl_models import MODEL_TYPES, SIZE, tiny_configuration, tiny_folder
-from synthprint import export
 from synthprint.backbones.ssl_pool import SslPool
 from synthprint.errors import RecipeError
-from synthprint.extractors import load_backbone, load_extractor
-from synthprint.recipes import BackboneChoice, Recipe
-from synthprint.training import train
+from synthprint.extractor.recipe import BackboneChoice, Recipe
+from synthprint.extractor.runtime import load_backbone, load_extractor
+from synthprint.training import export
+from synthprint.training.loop import train
 from synthprint.types import Manifest
 
 
@@ -65,8 +65,8 @@ def test_refusals() -> None:
 def test_the_shipped_recipe_is_of_the_encoder_s_size() -> None:
     choice = Recipe.load("ssl_pool").backbone
     with torch.device("meta"):
-        model = SslPool(dim=choice.dim, **{**choice.own, "pretrained": False})
-    assert len(model.encoder.model.encoder.layers) == choice.own["layer"]
+        model = SslPool(dim=choice.dim, **{**choice.options, "pretrained": False})
+    assert len(model.encoder.model.encoder.layers) == choice.options["layer"]
 
 
 @pytest.mark.parametrize("model_type", ["wavlm"])  # the one whose graph has an inner value called "embedding"

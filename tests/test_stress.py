@@ -1,4 +1,4 @@
-"""`synthprint stress`: the experiment on a tiny corpus and extractor, against slow second routes."""
+"""`synthprint model limits`: the experiment on a tiny corpus and extractor, against slow second routes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -17,25 +18,28 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from synthprint import audio, coding, metrics
+from synthprint import metrics
 from synthprint.calibration.fitting import fit
 from synthprint.calibration.trials import clip_pairs
-from synthprint.checkpoint import Checkpoint
-from synthprint.cli.stress import stress as command
-from synthprint.conditions import Limits, conditions
-from synthprint.degradations import Degradation, white_noise
+from synthprint.cli.model import limits as command
 from synthprint.errors import EmbeddingsError, GalleryError, ManifestError
-from synthprint.extraction import embed_wave
-from synthprint.extractors import OnnxExtractor
-from synthprint.scoring import all_pairs_eer
-from synthprint.stressing.evidence import Folds
-from synthprint.stressing.experiment import Allowed, Stressed, limits_of, stress
-from synthprint.stressing.making import Maker
-from synthprint.stressing.measuring import CONDITIONS, Measured
-from synthprint.tracing.enrolment import from_manifest
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.thresholds import set_threshold
-from synthprint.types import Embeddings, Manifest
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.embedding import embed_wave
+from synthprint.extractor.runtime import OnnxExtractor
+from synthprint.gallery.calibrating import set_threshold
+from synthprint.gallery.enrolment import from_manifest
+from synthprint.gallery.gallery import Gallery
+from synthprint.measuring.answers import CONDITIONS, Measured
+from synthprint.measuring.degraded import Maker
+from synthprint.measuring.degrading import Allowed, DegradedFigures, degrade, derive_limits
+from synthprint.measuring.evidence import Folds
+from synthprint.model.limits import Limits
+from synthprint.model.model import Model
+from synthprint.scoring.all_pairs import all_pairs_eer
+from synthprint.sound import audio, coding
+from synthprint.sound.conditions import conditions
+from synthprint.sound.degradations import Degradation, white_noise
+from synthprint.types import Embeddings, Labelled, Manifest
 
 
 class Counting(OnnxExtractor):
@@ -82,7 +86,7 @@ def by_hand(dev: Manifest, out: Path, label: str) -> tuple[list[float], list[flo
 def test_the_figures_are_those_of_all_pairs_of_clean_and_degraded(
     extractor: Counting, dev: Manifest, tmp_path: Path
 ) -> None:
-    found = stress(extractor, dev, tmp_path, only=["white_noise"], threads=1)
+    found = degrade(Model(extractor), dev, tmp_path, only=["white_noise"], threads=1)
     sources = [u.source for u in dev]
     clean = Embeddings.load(tmp_path / "clean.safetensors")
     assert found.clean.eer == pytest.approx(all_pairs_eer(clean, sources).eer, abs=1e-3)
@@ -96,9 +100,13 @@ def test_the_figures_are_those_of_all_pairs_of_clean_and_degraded(
         assert level.clips == len(dev)
         degraded = Embeddings.load(tmp_path / f"white_noise-{level.level:g}.safetensors")
         scores, counted = clean.vectors @ degraded.vectors.T, ~np.eye(len(dev), dtype=bool)
-        quality = Folds(clean.vectors, sources).quality(scores, counted, sources, sources)
+        quality = Folds(Labelled(clean, sources)).quality(scores, counted, sources, sources)
         assert level.cllr_bits == pytest.approx(quality.cllr)
         assert level.calibration_bits == pytest.approx(quality.cllr - quality.cllr_min)
+
+
+def labelled(vectors: np.ndarray, sources: list[str]) -> Labelled:
+    return Labelled(Embeddings(tuple(map(str, range(len(vectors)))), vectors), sources)
 
 
 def scattered(spread: float, seed: int) -> tuple[np.ndarray, list[str]]:
@@ -116,7 +124,7 @@ def test_lrs_are_read_by_calibrations_that_never_met_the_source(spread: float) -
     trials: list[tuple[str, str, float]] = []
     for fold in ({"s6", "s2", "s5"}, {"s0", "s3"}, {"s1", "s4"}):  # s6 has the most targets: it is dealt first
         others = [i for i, source in enumerate(owner) if source not in fold]
-        calibration = fit(clip_pairs(clean[others], [owner[i] for i in others]))
+        calibration = fit(clip_pairs(labelled(clean[others], [owner[i] for i in others])))
         for i, x in enumerate(clean):
             for j, y in enumerate(degraded):
                 if i != j and {owner[i], owner[j]} <= fold:
@@ -127,7 +135,7 @@ def test_lrs_are_read_by_calibrations_that_never_met_the_source(spread: float) -
         n_sides = Counter(side for a, b, _ in chosen for side in (a, b))
         bits = [np.log2(1 + 10 ** (-log10_lr if kind else log10_lr)) for _, _, log10_lr in chosen]
         costs.append(np.average(bits, weights=[1 / n_sides[a] + 1 / n_sides[b] for a, b, _ in chosen]))
-    found = Folds(clean, owner).quality(clean @ degraded.T, ~np.eye(30, dtype=bool), owner, owner)
+    found = Folds(labelled(clean, owner)).quality(clean @ degraded.T, ~np.eye(30, dtype=bool), owner, owner)
     assert found.cllr == pytest.approx(np.mean(costs))
     assert (found.targets, found.nontargets) == (
         sum(a == b for a, b, _ in trials), sum(a != b for a, b, _ in trials)
@@ -137,7 +145,7 @@ def test_lrs_are_read_by_calibrations_that_never_met_the_source(spread: float) -
 
 def test_calibration_gets_worse_with_the_clips() -> None:
     clean, owner = scattered(0.6, 1)
-    folds, counted = Folds(clean, owner), ~np.eye(30, dtype=bool)
+    folds, counted = Folds(labelled(clean, owner)), ~np.eye(30, dtype=bool)
     costs = [folds.quality(clean @ scattered(s, 2)[0].T, counted, owner, owner).cllr for s in (0.3, 0.6, 1.5, 5.0)]
     assert costs == sorted(costs)
     assert costs[-1] > 1.0 > costs[0]  # worse than saying nothing
@@ -147,7 +155,7 @@ def test_a_source_without_a_clean_clip_is_no_trial() -> None:
     clean, owner = scattered(0.6, 1)
     scores, counted = clean @ clean.T, ~np.eye(30, dtype=bool)
     met = [source != "s6" for source in owner]
-    folds = Folds(clean[met], [source for source in owner if source != "s6"])
+    folds = Folds(labelled(clean[met], [source for source in owner if source != "s6"]))
     found = folds.quality(scores[met], counted[met], [s for s in owner if s != "s6"], owner)
     expected = folds.quality(scores[met][:, met], counted[met][:, met], *2 * [[s for s in owner if s != "s6"]])
     assert found == expected
@@ -155,7 +163,7 @@ def test_a_source_without_a_clean_clip_is_no_trial() -> None:
 
 def test_without_sources_enough_there_is_no_cllr(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
     two = dev.filter(lambda u: u.source in {"source-0", "source-1"})
-    found = stress(extractor, two, tmp_path, only=["gsm"], threads=1)
+    found = degrade(Model(extractor), two, tmp_path, only=["gsm"], threads=1)
     assert found.clean.cllr_bits is None
     assert "no target trial" in found.left_out["calibration"]
     assert found.clean.eer >= 0.0
@@ -164,9 +172,9 @@ def test_without_sources_enough_there_is_no_cllr(extractor: Counting, dev: Manif
 def test_clips_beyond_the_limits_are_counted(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
     """The clips last 0.6 s; a quarter of silence makes that 0.8 s, half 1.2 s."""
     limits = Limits(min_duration_s=1.0, max_silence_share=0.8)
-    without = stress(extractor, dev, tmp_path, only=["padding"], threads=1)
+    without = degrade(Model(extractor), dev, tmp_path, only=["padding"], threads=1)
     assert without.clean.outside is without.clean.beyond is None
-    found = stress(extractor, dev, tmp_path, only=["padding"], limits=limits, threads=1)
+    found = degrade(Model(extractor, limits=limits), dev, tmp_path, only=["padding"], threads=1)
     assert found.clean.outside == 1.0
     assert [level.outside for level in found.curves()["padding"]] == [1.0, 0.0, 0.0, 1.0]
     assert [level.beyond for level in found.curves()["padding"]] == [
@@ -177,7 +185,7 @@ def test_clips_beyond_the_limits_are_counted(extractor: Counting, dev: Manifest,
 def test_a_degraded_clip_and_its_conditions_can_be_made_again_from_the_seed(
     extractor: Counting, dev: Manifest, tmp_path: Path
 ) -> None:
-    found = stress(extractor, dev, tmp_path, only=["white_noise"], seed=3, threads=2)
+    found = degrade(Model(extractor), dev, tmp_path, only=["white_noise"], seed=3, threads=2)
     snrs = []
     for i, utterance in enumerate(dev):
         wave = audio.load(dev.audio_path(utterance))
@@ -195,9 +203,9 @@ def test_identification_counts_the_clips_that_are_not_enrolled(
     extractor: Counting, dev: Manifest, gallery: Gallery, tmp_path: Path
 ) -> None:
     with pytest.raises(GalleryError, match="no threshold"):
-        stress(extractor, dev, tmp_path, only=["gsm"], gallery=gallery, threads=1)
+        degrade(Model(extractor), dev, tmp_path, only=["gsm"], gallery=gallery, threads=1)
     set_threshold(gallery)
-    (level,) = stress(extractor, dev, tmp_path, only=["gsm"], gallery=gallery, threads=1).levels
+    (level,) = degrade(Model(extractor), dev, tmp_path, only=["gsm"], gallery=gallery, threads=1).levels
     rule = gallery.setting(gallery.index.backend).rule
     assert rule is not None
     embeddings = Embeddings.load(tmp_path / "gsm-13.safetensors")
@@ -225,18 +233,18 @@ def test_identification_counts_the_clips_that_are_not_enrolled(
 
 
 def test_what_was_made_is_not_made_again(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
-    first = stress(extractor, dev, tmp_path, only=["clipping"], threads=1)
+    first = degrade(Model(extractor), dev, tmp_path, only=["clipping"], threads=1)
     for path in ("clipping-0.05.json", "clipping-0.1.json"):  # as if it was killed: one level is not done, ...
         (tmp_path / path).unlink()
     (tmp_path / "clipping-0.1.safetensors").unlink()  # ... one not even begun
     extractor.windows = 0
-    assert stress(extractor, dev, tmp_path, only=["clipping"], threads=1) == first
+    assert degrade(Model(extractor), dev, tmp_path, only=["clipping"], threads=1) == first
     assert extractor.windows == 2 * sum(len(audio.windows(audio.load(dev.audio_path(u)), 8000)) for u in dev)
     extractor.windows = 0
-    assert stress(extractor, dev, tmp_path, only=["clipping"], threads=1) == first
+    assert degrade(Model(extractor), dev, tmp_path, only=["clipping"], threads=1) == first
     assert extractor.windows == 0
     with pytest.raises(EmbeddingsError, match="another model, clips, seed"):
-        stress(extractor, dev, tmp_path, only=["clipping"], seed=1, threads=1)
+        degrade(Model(extractor), dev, tmp_path, only=["clipping"], seed=1, threads=1)
 
 
 def test_a_bad_clip_is_listed_and_ends_nothing(
@@ -256,7 +264,7 @@ def test_a_bad_clip_is_listed_and_ends_nothing(
         return gsm(wave)
 
     monkeypatch.setattr(coding, "gsm", breaks)
-    found = stress(extractor, replace(dev, root=tmp_path), tmp_path / "out", only=["gsm"], threads=2)
+    found = degrade(Model(extractor), replace(dev, root=tmp_path), tmp_path / "out", only=["gsm"], threads=2)
     assert set(found.clean.failures) == {bad.id}
     assert set(found.levels[0].failures) == {bad.id, odd.id}
     assert found.levels[0].failures[odd.id] == "RuntimeError: encoder fell over"
@@ -265,15 +273,15 @@ def test_a_bad_clip_is_listed_and_ends_nothing(
 
 def test_names_and_trials_are_checked(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no degradation is called 'fog'; there are: duration"):
-        stress(extractor, dev, tmp_path, only=["gsm", "fog"], threads=1)
+        degrade(Model(extractor), dev, tmp_path, only=["gsm", "fog"], threads=1)
     alone = dev.filter(lambda u: u.source == "source-0")
     with pytest.raises(EmbeddingsError, match="two sources"):
-        stress(extractor, alone, tmp_path / "alone", only=["gsm"], threads=1)
+        degrade(Model(extractor), alone, tmp_path / "alone", only=["gsm"], threads=1)
 
 
 def test_no_clip_at_all(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:
     with pytest.raises(EmbeddingsError, match="no clip can be embedded; the first: no such file"):
-        stress(extractor, replace(dev, root=tmp_path / "nowhere"), tmp_path, only=["gsm"], threads=1)
+        degrade(Model(extractor), replace(dev, root=tmp_path / "nowhere"), tmp_path, only=["gsm"], threads=1)
 
 
 def test_a_level_that_no_clip_survives_is_left_out(
@@ -285,7 +293,7 @@ def test_a_level_that_no_clip_survives_is_left_out(
         return np.zeros_like(wave) if law == "a-law" else g711(wave, law)
 
     monkeypatch.setattr(coding, "g711", silent)
-    found = stress(extractor, dev, tmp_path, only=["g711"], threads=1)
+    found = degrade(Model(extractor), dev, tmp_path, only=["g711"], threads=1)
     assert [level.level for level in found.levels] == ["mu-law"]
     assert found.left_out == {"g711 a-law": f"g711-a-law: no clip can be embedded; the first: {audio.SILENT}"}
 
@@ -294,7 +302,7 @@ def test_what_cannot_be_encoded_here_is_left_out_and_told(
     extractor: Counting, dev: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coding, "lacking", lambda encoder: f"no {encoder}")
-    found = stress(extractor, dev, tmp_path, only=["gsm", "amr_wb"], threads=1)
+    found = degrade(Model(extractor), dev, tmp_path, only=["gsm", "amr_wb"], threads=1)
     assert found.left_out == {"amr_wb": "no libvo_amrwbenc"}
     assert [level.degradation for level in found.levels] == ["gsm"]
 
@@ -302,7 +310,7 @@ def test_what_cannot_be_encoded_here_is_left_out_and_told(
 def test_babble_is_mixed_from_the_spare_clips(extractor: Counting, tiny_corpus: Manifest, tmp_path: Path) -> None:
     dev, spare = tiny_corpus.split("dev"), tiny_corpus.split("train").utterances
     figures = [
-        [level.eer for level in stress(extractor, dev, tmp_path / name, voices, ["babble"], threads=1).levels]
+        [level.eer for level in degrade(Model(extractor), dev, tmp_path / name, voices, ["babble"], threads=1).levels]
         for name, voices in (("a", spare), ("b", spare[:1]), ("c", spare))
     ]
     assert figures[0] == figures[2]
@@ -328,7 +336,7 @@ def test_limits_are_the_last_level_that_costs_little() -> None:
         measured("clipping", 0.01, 0.30, clipped_share=0.3),
         measured("low_pass", 4000.0, 0.11, bandwidth_hz=4000.0),
     )
-    limits = limits_of(Stressed(clean, levels, {}), data="tiny")
+    limits = derive_limits(DegradedFigures(clean, levels, {}), data="tiny")
     assert limits.to_dict() == {
         "min_duration_s": 1.9,
         "min_snr_db": 34.8,  # an estimate: what 19 in 20 clips keep, where of the others nine in ten do
@@ -349,20 +357,23 @@ def test_each_cost_alone_sets_a_limit(costs: str, allows: float) -> None:
     worse, better, slightly = (
         replace(levels[1], **{costs: figures[costs] + change}) for change in (allows, -allows / 2, 0.8 * allows)
     )
-    limits = limits_of(Stressed(clean, (levels[0], worse), {}))
+    limits = derive_limits(DegradedFigures(clean, (levels[0], worse), {}))
     assert limits.max_silence_share == 0.6
     assert limits.basis == (
         "EER at most 5 points above the 10.0 % of clean clips, false rejection at most 20 points above 30.0 %, "
         "accuracy at most 10 points below 80.0 %, calibration cost at most 0.05 bits above 0.02"
     )
     for fine in (better, slightly):
-        assert limits_of(Stressed(clean, (levels[0], fine), {})).max_silence_share is None
-    assert limits_of(Stressed(clean, (levels[0], worse), {}), Allowed(1.0, 1.0, 1.0, 1.0)).max_silence_share is None
+        assert derive_limits(DegradedFigures(clean, (levels[0], fine), {})).max_silence_share is None
+    assert (
+        derive_limits(DegradedFigures(clean, (levels[0], worse), {}), Allowed(1.0, 1.0, 1.0, 1.0)).max_silence_share
+        is None
+    )
 
 
 def test_the_basis_is_a_line_of_text() -> None:
     clean = measured("clean", None, 0.1)
-    limits = limits_of(Stressed(clean, (), {}), data="clips\n\udcff" + 2000 * "x")
+    limits = derive_limits(DegradedFigures(clean, (), {}), data="clips\n\udcff" + 2000 * "x")
     assert Limits.from_dict(limits.to_dict()) == limits
     assert "clips??xxx" in limits.basis
 
@@ -420,6 +431,28 @@ def test_the_command_says_what_failed(
     result = CliRunner().invoke(app, [*map(str, words), "--threads", "1"])
     assert result.exit_code == 1
     assert f"gsm 13: 1 clips failed; the first, {gone.id}: no such file" in result.stderr
+
+
+def test_without_matplotlib_limits_are_derived_and_stored_all_the_same(
+    app: typer.Typer,
+    tiny_checkpoint: Checkpoint,
+    tiny_corpus: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    model = Path(shutil.copytree(tiny_checkpoint.folder, tmp_path / "model"))
+    tiny_corpus.save(tiny_corpus.root / "plain.csv")
+    words = [model, "--data", tiny_corpus.root / "plain.csv", "--only", "gsm", "--per-source", 2, "--install",
+             "--out", tmp_path / "out", "--threads", 1]  # fmt: skip
+    result = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "note: figures were not drawn:" in result.stderr
+    assert "matplotlib" in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "embeddings", "stress.json", "stress.csv", "limits.json"
+    }  # fmt: skip
+    assert (model / "limits.json").read_bytes() == (tmp_path / "out/limits.json").read_bytes()
 
 
 def test_levels_share_a_draw(extractor: Counting, dev: Manifest, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from synthprint import files, processes, temporaries
+from synthprint import files, temporaries
+from synthprint.sound import processes
 
 AT_A_KNOWN_POINT = """
 import sys, time
@@ -30,7 +31,7 @@ WRITERS = {
     "a folder that is there": "with files.together(place) as t: files.write_text(t / 'b', 'x'); stop()",
     "a turn": "with files.turn(place / 'a'): stop()",
     "a cache": (
-        "from synthprint.embedding_cache import EmbeddingCache; import numpy as np\n"
+        "from synthprint.extractor.cache import EmbeddingCache; import numpy as np\n"
         "cache = EmbeddingCache(place, 'x', 10, 4)\n"
         "files.os.replace = lambda *_: stop()\n"
         "cache.add([b'0' * 32], np.zeros((1, 4)))"
@@ -198,7 +199,7 @@ def test_scratch_of_the_dead_is_removed_by_the_next_and_is_nobody_else_s(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code = (
         "import tempfile; tempfile.tempdir = str(place)\n"
-        "from synthprint import processes\n"
+        "from synthprint.sound import processes\n"
         "with processes.scratch() as folder: files.write_text(folder / 'x', 'x'); stop()"
     )
     with stopped(code, tmp_path):

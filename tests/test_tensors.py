@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from synthprint.errors import EmbeddingsError
-from synthprint.schemas import Refused
-from synthprint.tensors import Column, check_tensors, open_tensors
+from synthprint.reading.schemas import Refused
+from synthprint.reading.tensors import Column, check_tensors, open_tensors
 from synthprint.types import Embeddings, Windows
 
 TENSORS = {

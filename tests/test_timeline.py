@@ -14,20 +14,23 @@ import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
-from synthprint import audio
-from synthprint.audio import SAMPLE_RATE
 from synthprint.cli.timeline import timeline as command
 from synthprint.errors import AudioError, OutputError
 from synthprint.figures.timeline import timeline_figure
-from synthprint.tracing.enrolment import from_files
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.timeline import Sliding, Timeline, Tuning, change_points, strengths, timeline, timeline_of_wave
+from synthprint.gallery.enrolment import from_files
+from synthprint.gallery.gallery import Gallery
+from synthprint.model.model import Model
+from synthprint.model.tunings import TimelineTuning
+from synthprint.sound import audio
+from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.tracing.changes import Sliding, change_points, strengths
+from synthprint.tracing.timeline import Timeline, trace_over_time
 from synthprint.tracing.tracer import Tracer
-from synthprint.vectors import unit
+from synthprint.vectors.directions import unit
 
 CLIPS = Path(__file__).parents[1] / "examples" / "clips"
 TONES_HZ = (400.0, 900.0, 1700.0, 3100.0)
-TUNING = Tuning(
+TUNING = TimelineTuning(
     window_s=1.0, hop_s=0.25, context_s=4.0, lasting=0.02, passing=0.02, threshold=4.0,
     false_alarms_per_minute=1.0, accuracy_s=0.3, extractor="tones",
 )  # fmt: skip
@@ -73,11 +76,11 @@ def tracer(tmp_path_factory: pytest.TempPathFactory) -> Tracer:
         path = folder / f"{source}.wav"
         soundfile.write(path, speech((source, 3.0)), SAMPLE_RATE)
         from_files(Tones(), f"tone-{source}", [path]).into(gallery)
-    return Tracer(Tones(), gallery)
+    return Tracer(Model(Tones(), timeline=TUNING), gallery)
 
 
 def looked_at(tracer: Tracer, *parts: tuple[int, float]) -> Timeline:
-    return timeline_of_wave(tracer, speech(*parts), "tones.wav", TUNING)
+    return trace_over_time(tracer, speech(*parts), "tones.wav")
 
 
 def times(found: Timeline) -> list[float]:
@@ -91,7 +94,7 @@ def random_sliding(seed: int, windows: int = 40) -> Sliding:
     return Sliding(vectors * heard[:, None], heard)
 
 
-def slow_strengths(sliding: Sliding, tuning: Tuning, first: int, last: int) -> list[float]:
+def slow_strengths(sliding: Sliding, tuning: TimelineTuning, first: int, last: int) -> list[float]:
     """By the definition: every pair of contexts, each a list of windows."""
     found = []
     for at in range(first + 4, last):  # windows of 1 s on a grid of 0.25 s
@@ -146,8 +149,9 @@ def test_changes_are_found_where_they_are(
     found = looked_at(tracer, *parts)
     assert times(found) == pytest.approx(expected, abs=0.26)
     edges = [0.0, *times(found), found.duration_s]
-    assert [(s.start_s, s.end_s) for s in found.segments] == list(pairwise(edges))
-    named = [s.trace.candidates[0].source for s, (source, _) in zip(found.segments, parts, strict=True) if source < 3]
+    assert [(s.start_s, s.end_s) for s in found.parts] == list(pairwise(edges))
+    assert [(s["start_s"], s["end_s"]) for s in found.to_dict()["segments"]] == list(pairwise(edges))
+    named = [s.trace.candidates[0].source for s, (source, _) in zip(found.parts, parts, strict=True) if source < 3]
     assert named == [f"tone-{source}" for source, _ in parts if source < 3]
 
 
@@ -189,7 +193,7 @@ def test_a_higher_threshold_finds_no_more() -> None:
 
 def test_the_answer_in_words_and_as_json(tracer: Tracer) -> None:
     found = looked_at(tracer, (0, 4.0), (1, 5.0))
-    first, second = (segment.trace.name for segment in found.segments)
+    first, second = (segment.trace.name for segment in found.parts)
     assert found.summary().startswith(f"0.0-4.0 s: {first}; 4.0-9.0 s: {second}. The source changes: at 4.0 s")
     assert looked_at(tracer, (0, 4.0)).summary() == "No change of source was found in 4.0 s: tone-0."
     told = json.loads(json.dumps(found.to_dict()))
@@ -201,8 +205,13 @@ def test_the_answer_in_words_and_as_json(tracer: Tracer) -> None:
 def test_what_makes_an_answer_less_sure_is_said(tracer: Tracer) -> None:
     assert looked_at(tracer, (0, 4.0)).warnings == ()
     assert "below 2.0 s no change can be found" in looked_at(tracer, (0, 1.5)).warnings[0]
-    (warning,) = timeline_of_wave(tracer, speech((0, 4.0)), "clip", replace(TUNING, extractor="other")).warnings
+    tuning = replace(TUNING, extractor="other")
+    (warning,) = trace_over_time(tracer, speech((0, 4.0)), "clip", tuning=tuning).warnings
     assert "another extractor" in warning
+    untuned = Tracer(Model(tracer.extractor), tracer.gallery)
+    found = trace_over_time(untuned, speech((0, 4.0)))
+    assert found.tuning == TimelineTuning.shipped()
+    assert "another extractor" in found.warnings[0]
 
 
 def test_silence_is_refused(tracer: Tracer) -> None:
@@ -262,7 +271,8 @@ def test_the_command_refuses_another_kind_of_picture(spliced: tuple[Path, float]
 
 def test_the_tuning_is_that_of_the_model_that_comes_with_it() -> None:
     tracer = Tracer.load(threads=1)
-    assert Tuning.shipped().extractor == tracer.extractor.digest
-    found = timeline(tracer, CLIPS / "festival_kal" / "01.flac")
+    assert TimelineTuning.shipped().extractor == tracer.extractor.digest
+    assert tracer.model.timeline == TimelineTuning.shipped()
+    found = tracer.timeline(CLIPS / "festival_kal" / "01.flac")
     assert found.changes == ()
     assert "another extractor" not in " ".join(found.warnings)

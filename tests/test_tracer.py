@@ -12,11 +12,8 @@ import pytest
 import soundfile
 
 from synthprint import shelves
-from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Calibration, Evidence, Population, Quality
 from synthprint.calibration.maps import Line
-from synthprint.checkpoint import Checkpoint
-from synthprint.conditions import Conditions, Limits
 from synthprint.errors import (
     AudioError,
     CheckpointError,
@@ -25,19 +22,26 @@ from synthprint.errors import (
     ManifestError,
     ShelfError,
 )
-from synthprint.extractors import load_extractor
-from synthprint.tracing.calibrations import ComparisonCalibrations, SourceCalibrations
-from synthprint.tracing.enrolment import at_most, clips_in, from_manifest, opened
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.gallery_files import BackendSetting, Clip, Source
-from synthprint.tracing.identification import TrialCount
-from synthprint.tracing.openset import DEFAULT_MARGIN, OperatingPoint, Rule
-from synthprint.tracing.shipped import gallery_folder, model_folder, own_gallery_folder
-from synthprint.tracing.thresholds import development_of, set_threshold
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.examining import clips_in
+from synthprint.extractor.runtime import load_extractor
+from synthprint.gallery.calibrating import embed_development, set_threshold
+from synthprint.gallery.destination import opened
+from synthprint.gallery.enrolment import at_most, from_manifest
+from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.index import BackendSetting, EnrolledClip, EnrolledSource
+from synthprint.gallery.rules import DEFAULT_MARGIN, OperatingPoint, Rule
+from synthprint.gallery.shipped import gallery_folder, own_gallery_folder
+from synthprint.model.calibrations import ComparisonCalibrations, SourceCalibrations
+from synthprint.model.limits import Limits
+from synthprint.model.model import Model
+from synthprint.model.shipped import model_folder
+from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.sound.conditions import Conditions
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Failure, Trace
-from synthprint.types import Embeddings, Manifest, Utterance
-from synthprint.vectors import unit
+from synthprint.types import Embeddings, Manifest, TrialCount, Utterance
+from synthprint.vectors.directions import unit
 
 EXTRACTOR = "e" * 64
 COUNT = TrialCount(9, 3, "dev")
@@ -74,12 +78,17 @@ class Directions:
 def directions(folder: Path, rule: Rule | None = RULE) -> Tracer:
     """One clip each of "a1" and "a2" (family a), "b" (family b) and "human", along the axes."""
     gallery = Gallery.create(folder / "gallery", EXTRACTOR)
-    sources = {"a1": Source("a"), "a2": Source("a"), "b": Source("b"), "human": Source("human", "human")}
-    clips = [Clip(f"{name}.wav", name) for name in sources]
+    sources = {
+        "a1": EnrolledSource("a"),
+        "a2": EnrolledSource("a"),
+        "b": EnrolledSource("b"),
+        "human": EnrolledSource("human", "human"),
+    }
+    clips = [EnrolledClip(f"{name}.wav", name) for name in sources]
     gallery.enrol(Embeddings(tuple(sources), np.eye(4), EXTRACTOR), clips, sources)
     if rule:
         gallery.set_backends({"centroid": BackendSetting({}, rule, CALIBRATIONS)})
-    return Tracer(Directions(), gallery)
+    return Tracer(Model(Directions()), gallery)
 
 
 def towards(**parts: float) -> np.ndarray:
@@ -106,7 +115,7 @@ def test_evidence_goes_with_the_answer(tmp_path: Path) -> None:
     """Of each candidate, by its number of clips; of the unknown; in words; and never beyond the bounds."""
     tracer = directions(tmp_path)
     more = Embeddings(("b2", "b3", "b4"), np.eye(4)[[2, 2, 2]], EXTRACTOR)
-    tracer.gallery.enrol(more, [Clip(f"{key}.wav", "b") for key in more.ids], {})
+    tracer.gallery.enrol(more, [EnrolledClip(f"{key}.wav", "b") for key in more.ids], {})
     trace = tracer.answer(towards(b=0.8, a1=0.6), "x.wav")
     assert [c.lr for c in trace.candidates] == [
         Evidence(1.5, 1),  # 10 x 0.8 - 6 = 2, with four clips
@@ -132,7 +141,7 @@ def test_a_clip_that_may_be_human_speech_is_said_to_be(tmp_path: Path) -> None:
 def test_aliases_answer_as_one(tmp_path: Path) -> None:
     tracer = directions(tmp_path)
     tracer.gallery.declare_aliases("a1", ["a2"])
-    tracer = Tracer(tracer.extractor, tracer.gallery)
+    tracer = Tracer(tracer.model, tracer.gallery)
     trace = tracer.answer(towards(a1=0.7, a2=0.7), "x.wav")
     assert (trace.source, trace.rivals, trace.enrolled) == ("a1", (), 3)
     assert trace.candidates[0].aliases == ("a2",)
@@ -144,12 +153,12 @@ def test_components_are_named_where_the_source_is_not(tmp_path: Path) -> None:
     """By the best source of each value, above its own threshold; a tie of values is no answer."""
     gallery = Gallery.create(tmp_path / "gallery", EXTRACTOR)
     vocoders = {"a1": "hifigan", "a2": "hifigan", "b": "vocos", "human": None}
-    sources = {name: Source(name[0], vocoder=vocoder) for name, vocoder in vocoders.items()}
-    clips = [Clip(f"{name}.wav", name) for name in sources]
+    sources = {name: EnrolledSource(name[0], vocoder=vocoder) for name, vocoder in vocoders.items()}
+    clips = [EnrolledClip(f"{name}.wav", name) for name in sources]
     gallery.enrol(Embeddings(tuple(sources), np.eye(4), EXTRACTOR), clips, sources)
     rules = {name: replace(RULE, threshold=0.5) for name in ("family", "vocoder")}
     gallery.set_backends({"centroid": BackendSetting({}, replace(RULE, threshold=0.99), CALIBRATIONS, rules)})
-    tracer = Tracer(Directions(), Gallery.load(gallery.folder))
+    tracer = Tracer(Model(Directions()), Gallery.load(gallery.folder))
     trace = tracer.answer(towards(a1=0.7, a2=0.68, b=0.1), "x.wav")
     assert {name: found.value for name, found in trace.components.items()} == {"family": "a", "vocoder": "hifigan"}
     assert trace.component_sentence() == "its maker resembles those of family a and vocoder hifigan"
@@ -159,8 +168,8 @@ def test_components_are_named_where_the_source_is_not(tmp_path: Path) -> None:
 
 
 def test_a_clip_beyond_the_limits_is_said_to_be(tmp_path: Path) -> None:
-    tracer = directions(tmp_path)
-    tracer.limits = Limits(min_duration_s=4.0)
+    plain = directions(tmp_path)
+    tracer = Tracer(replace(plain.model, limits=Limits(min_duration_s=4.0)), plain.gallery)
     trace = tracer.answer(towards(b=0.8, a1=0.6), "x.wav", STATE)
     assert len(trace.outside) == 1
     assert "lasts 3 s" in trace.outside[0]
@@ -216,7 +225,7 @@ def test_without_a_threshold_nothing_is_unknown_and_it_says_so(tmp_path: Path) -
 
 
 def test_another_backend_does_not_borrow_the_threshold(tmp_path: Path) -> None:
-    tracer = Tracer(Directions(), directions(tmp_path).gallery, "knn")
+    tracer = Tracer(Model(Directions()), directions(tmp_path).gallery, "knn")
     trace = tracer.answer(towards(b=1), "x.wav")
     assert (trace.backend, trace.threshold) == ("knn", None)
 
@@ -232,7 +241,7 @@ def test_a_threshold_measured_with_far_fewer_sources_is_doubted(tmp_path: Path) 
 
 
 def test_top_and_nearest_limit_the_lists(tmp_path: Path) -> None:
-    tracer = Tracer(Directions(), directions(tmp_path).gallery, top=2, nearest=0)
+    tracer = Tracer(Model(Directions()), directions(tmp_path).gallery, top=2, nearest=0)
     trace = tracer.answer(towards(b=1), "x.wav")
     assert (len(trace.candidates), len(trace.nearest)) == (2, 0)
 
@@ -241,11 +250,11 @@ def test_top_and_nearest_limit_the_lists(tmp_path: Path) -> None:
 def test_many_embeddings_are_answered_as_each_alone(tmp_path: Path, backend: str) -> None:
     rng = np.random.default_rng(0)
     owners = np.repeat(np.arange(12), rng.integers(1, 60, 12))
-    clips = [Clip(f"{i}.wav", f"source {owner:02d}") for i, owner in enumerate(owners)]
+    clips = [EnrolledClip(f"{i}.wav", f"source {owner:02d}") for i, owner in enumerate(owners)]
     enrolled = (rng.standard_normal((12, 50))[owners] + rng.standard_normal((len(owners), 50))).astype(np.float32)
     gallery = Gallery.create(tmp_path / "gallery", EXTRACTOR)
     gallery.enrol(Embeddings(tuple(clip.id for clip in clips), enrolled, EXTRACTOR), clips, {})
-    tracer = Tracer(Directions(), gallery, backend, nearest=7)
+    tracer = Tracer(Model(Directions()), gallery, backend, nearest=7)
     test = np.concatenate([enrolled[:3], rng.standard_normal((30, 50)).astype(np.float32)])
     paths = [f"{i}.wav" for i in range(len(test))]
     answers = tracer.answer_many(test, paths, [STATE] * len(test))
@@ -284,14 +293,14 @@ def test_a_trace_is_json(tmp_path: Path) -> None:
 
 
 def test_an_empty_gallery_cannot_answer(tmp_path: Path) -> None:
-    tracer = Tracer(Directions(), Gallery.create(tmp_path / "gallery", EXTRACTOR))
+    tracer = Tracer(Model(Directions()), Gallery.create(tmp_path / "gallery", EXTRACTOR))
     with pytest.raises(GalleryError, match="nothing is enrolled"):
         tracer.answer(towards(b=1), "x.wav")
 
 
 def test_gallery_and_extractor_must_fit(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="was made with extractor ffff"):
-        Tracer(Directions(), Gallery.create(tmp_path / "gallery", "f" * 64))
+        Tracer(Model(Directions()), Gallery.create(tmp_path / "gallery", "f" * 64))
 
 
 def test_a_gallery_does_not_choose_what_is_imported(tmp_path: Path) -> None:
@@ -300,10 +309,10 @@ def test_a_gallery_does_not_choose_what_is_imported(tmp_path: Path) -> None:
         {"subprocess:Popen": BackendSetting({"args": ["touch", str(tmp_path / "x")]})}, "subprocess:Popen"
     )
     with pytest.raises(GalleryError, match="not one of synthprint's"):
-        Tracer(Directions(), gallery)
+        Tracer(Model(Directions()), gallery)
     assert not (tmp_path / "x").exists()
     with pytest.raises(ShelfError, match="there are: centroid, cosine"):
-        Tracer(Directions(), gallery, "nearest").answer(towards(b=1), "x.wav")
+        Tracer(Model(Directions()), gallery, "nearest").answer(towards(b=1), "x.wav")
 
 
 # End to end, with the untrained but real checkpoint of conftest.py.
@@ -449,7 +458,8 @@ def test_sets_of_clips_are_compared_by_their_mean_direction(tracer: Tracer, tiny
         (2, 2): calibration(3, -1),
         (3, 5): calibration(9, 9),
     }
-    tracer.calibrations = ComparisonCalibrations(tracer.extractor.digest, sizes)
+    calibrations = ComparisonCalibrations(tracer.extractor.digest, sizes)
+    tracer = Tracer(replace(tracer.model, calibrations=calibrations), tracer.gallery)
     a, b = ([tiny_corpus.audio_path(u) for u in tiny_corpus.utterances[start : start + 3]] for start in (0, 8))
     found = tracer.compare(a, b)
     directions = [
@@ -473,7 +483,7 @@ def test_a_set_may_hold_clips_that_are_no_audio(tracer: Tracer, tiny_corpus: Man
     assert any("is in both sets" in warning for warning in found.warnings)
     with pytest.raises(AudioError, match="no such file"):
         tracer.compare(bad, good)
-    with pytest.raises(EmbeddingsError, match="none of 2 clips is usable"):
+    with pytest.raises(EmbeddingsError, match=f"none of 2 clips can be compared; {bad}: no such file"):
         tracer.compare([bad, tmp_path / "other.wav"], good)
 
 
@@ -492,8 +502,9 @@ def test_calibrations_of_comparisons_are_kept_with_the_model(tmp_path: Path) -> 
         [],
     ):
         path.write_text(json.dumps(damaged))
-        with pytest.raises(CheckpointError, match="synthprint calibrate"):
+        with pytest.raises(CheckpointError, match="take it away, or calibrate again") as caught:
             ComparisonCalibrations.load(tmp_path, EXTRACTOR)
+        assert caught.value.command == "model calibrate"
 
 
 def test_folders_are_walked_for_audio(tmp_path: Path) -> None:
@@ -509,10 +520,13 @@ def test_a_new_gallery_appears_only_when_it_is_done(tmp_path: Path) -> None:
         raise EmbeddingsError("nothing to enrol")
     assert list(tmp_path.iterdir()) == []
     with opened(tmp_path / "deep" / "new", EXTRACTOR) as gallery:
-        gallery.enrol(Embeddings(("x",), np.ones((1, 4)), EXTRACTOR), [Clip("x", "bark")], {})
+        gallery.enrol(Embeddings(("x",), np.ones((1, 4)), EXTRACTOR), [EnrolledClip("x", "bark")], {})
     with opened(tmp_path / "deep" / "new", EXTRACTOR) as gallery:
         assert gallery.names == ("bark",)
-    with pytest.raises(GalleryError, match="leave out --from"), opened(tmp_path / "deep" / "new", EXTRACTOR, tmp_path):
+    with (
+        pytest.raises(GalleryError, match="do not start from a copy"),
+        opened(tmp_path / "deep" / "new", EXTRACTOR, tmp_path),
+    ):
         pass
     with opened(tmp_path / "copy", EXTRACTOR, tmp_path / "deep" / "new") as gallery:
         pass
@@ -520,7 +534,8 @@ def test_a_new_gallery_appears_only_when_it_is_done(tmp_path: Path) -> None:
 
 
 def test_thresholds_come_from_development_data(tracer: Tracer, tiny_corpus: Manifest) -> None:
-    development = development_of(tracer.extractor, tracer.gallery, tiny_corpus)
+    development, failures = embed_development(tracer.extractor, tracer.gallery, tiny_corpus)
+    assert failures == {}
     rules = set_threshold(tracer.gallery, development, default="knn")
     assert set(rules) == set(shelves.names("backends"))
     rule = rules["centroid"]
@@ -549,9 +564,9 @@ def test_a_threshold_needs_enrolled_sources_and_fresh_clips(
     with pytest.raises(GalleryError, match="nothing is enrolled"):
         set_threshold(Gallery.create(tmp_path / "empty", tracer.extractor.digest))
     with pytest.raises(ManifestError, match="no utterance is left"):
-        development_of(tracer.extractor, tracer.gallery, tiny_corpus.split("train"))
+        embed_development(tracer.extractor, tracer.gallery, tiny_corpus.split("train"))
     with pytest.raises(GalleryError, match="was made with extractor ffff"):
-        development_of(tracer.extractor, Gallery.create(tmp_path / "foreign", "f" * 64), tiny_corpus)
+        embed_development(tracer.extractor, Gallery.create(tmp_path / "foreign", "f" * 64), tiny_corpus)
 
 
 def test_a_draw_takes_at_most_so_many_of_each_source() -> None:
@@ -564,10 +579,11 @@ def test_a_draw_takes_at_most_so_many_of_each_source() -> None:
 
 
 def test_default_folders_are_told_where_they_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("synthprint.tracing.shipped._folder", lambda: tmp_path / "models" / "default")
+    monkeypatch.setattr("synthprint.model.shipped.shipped_folder", lambda: tmp_path / "models" / "default")
     for missing in (None, "default"):
-        with pytest.raises(CheckpointError, match="--model"):
+        with pytest.raises(CheckpointError, match="name a checkpoint") as caught:
             model_folder(missing)
+        assert caught.value.parameter == "model"
         with pytest.raises(GalleryError, match="no gallery of its own"):
             gallery_folder(missing)
     assert model_folder("run") == Path("run")
@@ -578,10 +594,10 @@ def test_the_gallery_that_comes_with_synthprint_is_not_changed(
     monkeypatch: pytest.MonkeyPatch, shared: Path, tiny_checkpoint: Checkpoint
 ) -> None:
     shipped = shared.parent
-    monkeypatch.setattr("synthprint.tracing.shipped._folder", lambda: shipped)
+    monkeypatch.setattr("synthprint.model.shipped.shipped_folder", lambda: shipped)
     tracer = Tracer.load(model=tiny_checkpoint.folder)
     assert tracer.gallery.names
-    with pytest.raises(GalleryError, match="--from default"):
+    with pytest.raises(GalleryError, match="start from a copy of 'default'"):
         tracer.enrol("new", [])
     for name in ("default", shipped / "gallery"):
         with pytest.raises(GalleryError, match="is not changed"):

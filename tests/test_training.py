@@ -21,14 +21,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from conftest import CLIPS, SOURCES, TINY_RECIPE, toml
-from synthprint import shelves, training
-from synthprint.checkpoint import Checkpoint
+from synthprint import shelves
 from synthprint.errors import CheckpointError, ManifestError, RecipeError
-from synthprint.modules import build
-from synthprint.recipes import BackboneChoice, LossChoice, Recipe, Schedule
-from synthprint.training import Hardware, train
-from synthprint.training_data import TrainingData
-from synthprint.training_step import learning_rate
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.recipe import BackboneChoice, LossChoice, Recipe, Schedule
+from synthprint.training import loop
+from synthprint.training.data import TrainingData
+from synthprint.training.hardware import Hardware
+from synthprint.training.loop import train
+from synthprint.training.modules import build
+from synthprint.training.step import learning_rate
 from synthprint.types import Manifest, Utterance
 
 
@@ -43,7 +45,7 @@ def store(tiny_corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the ONNX graphs, which take seconds, where they are not what is tested."""
-    monkeypatch.setattr(training, "_finish", lambda *_: None)
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
 
 
 def recipe_for(loss: str, sampler: str) -> Recipe:
@@ -140,8 +142,8 @@ def uninterrupted(tiny_corpus: Manifest, store: Path, tmp_path_factory: pytest.T
     """A run of LONGER from beginning to end: 18 steps, 3 evaluations."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_finish", lambda *_: None)
-        patch.setattr(training, "LOG_EVERY_STEPS", 1)
+        patch.setattr(loop, "_finish", lambda *_: None)
+        patch.setattr(loop, "LOG_EVERY_STEPS", 1)
         train(LONGER, tiny_corpus, folder, pack_folder=store)
     return folder
 
@@ -152,10 +154,10 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_end(
     save_every_s: float, uninterrupted: Path, tiny_corpus: Manifest, store: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(training, "SAVE_EVERY_S", save_every_s)
-    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
-    monkeypatch.setattr(training, "LOG_EVERY_STEPS", 1)
-    step, evaluate, save = training._Loop.step, training._Loop.evaluate, training._Loop.save
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", save_every_s)
+    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
+    step, evaluate, save = loop._Loop.step, loop._Loop.evaluate, loop._Loop.save
     deaths = iter([("step", 2), ("evaluate", 1), ("save", 1), ("step", 4), ("evaluate", 2), ("save", 3), ("never", 0)])
 
     def dies(name: str, original):  # type: ignore[no-untyped-def]
@@ -170,9 +172,9 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_end(
 
         return call
 
-    monkeypatch.setattr(training._Loop, "step", dies("step", step))
-    monkeypatch.setattr(training._Loop, "evaluate", dies("evaluate", evaluate))
-    monkeypatch.setattr(training._Loop, "save", dies("save", save))
+    monkeypatch.setattr(loop._Loop, "step", dies("step", step))
+    monkeypatch.setattr(loop._Loop, "evaluate", dies("evaluate", evaluate))
+    monkeypatch.setattr(loop._Loop, "save", dies("save", save))
     plan: dict[str, int] = {}
     died = 0
     for name, count in deaths:
@@ -189,13 +191,13 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_end(
 CHILD = """
 import sys
 from pathlib import Path
-from synthprint import training
-from synthprint.recipes import Recipe
+from synthprint.training import loop
+from synthprint.extractor.recipe import Recipe
 from synthprint.types import Manifest
-training.SAVE_EVERY_S, training.SAVE_SHARE, training.LOG_EVERY_STEPS = 0.0, float("inf"), 1
-training._finish = lambda *_: None
+loop.SAVE_EVERY_S, loop.SAVE_SHARE, loop.LOG_EVERY_STEPS = 0.0, float("inf"), 1
+loop._finish = lambda *_: None
 recipe, manifest, out, store = sys.argv[1:]
-training.train(Recipe.load(recipe), Manifest.load(manifest), Path(out), pack_folder=Path(store))
+loop.train(Recipe.load(recipe), Manifest.load(manifest), Path(out), pack_folder=Path(store))
 """
 
 
@@ -311,7 +313,7 @@ def test_manifests_that_cannot_be_trained_on(tiny_corpus: Manifest, tmp_path: Pa
 def test_options_are_refused_before_anything_is_decoded(
     table: str, own: dict, match: str, tiny_corpus: Manifest, tmp_path: Path
 ) -> None:
-    recipe = replace(TINY_RECIPE, **{table: replace(getattr(TINY_RECIPE, table), own=own)})
+    recipe = replace(TINY_RECIPE, **{table: replace(getattr(TINY_RECIPE, table), options=own)})
     with pytest.raises(RecipeError, match=match):
         train(recipe, tiny_corpus, tmp_path / "run", pack_folder=tmp_path / "pack")
     assert not list(tmp_path.iterdir())
@@ -322,10 +324,10 @@ def test_a_loss_that_is_not_finite_ends_training_before_anything_broken_is_kept(
     saves: bool, tiny_corpus: Manifest, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where nobody looks at the loss: only the first step is logged and shown."""
-    monkeypatch.setattr(training, "LOG_EVERY_STEPS", 10**9)
-    monkeypatch.setattr(training, "NOTE_EVERY_S", 1e9)
-    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0 if saves else 1e9)
-    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 10**9)
+    monkeypatch.setattr(loop, "NOTE_EVERY_S", 1e9)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0 if saves else 1e9)
+    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
     schedule = replace(TINY_RECIPE.schedule, peak_lr=1e30, warmup_epochs=0.0, epochs=9)
     recipe = replace(recipe_for("softmax", "random"), schedule=schedule)
     with pytest.raises(RecipeError, match=r"the loss became (nan|inf) in epoch 1; lower \[schedule\] peak_lr"):
@@ -343,11 +345,11 @@ def test_a_run_on_a_resident_corpus_is_the_plain_one_also_when_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Bit for bit; it is stopped in its second epoch, and its state is that of the step before."""
-    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
-    monkeypatch.setattr(training, "LOG_EVERY_STEPS", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 1)
 
-    class Dies(training.Step):
+    class Dies(loop.Step):
         def __call__(self, inputs: Tensor, labels: Tensor, epoch: int, step: int, steps: int) -> None:
             assert inputs.dtype == (torch.int64 if hardware.resident else torch.float32)
             super().__call__(inputs, labels, epoch, step, steps)
@@ -355,7 +357,7 @@ def test_a_run_on_a_resident_corpus_is_the_plain_one_also_when_stopped(
                 raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "Step", Dies)
+        patch.setattr(loop, "Step", Dies)
         with pytest.raises(KilledError):
             train(LONGER, tiny_corpus, tmp_path, pack_folder=store, hardware=hardware)
     train(LONGER, tiny_corpus, tmp_path, pack_folder=store, hardware=hardware)
@@ -372,8 +374,9 @@ def test_a_corpus_that_cannot_be_resident_is_refused_before_anything_is_decoded(
     tiny_corpus: Manifest, tmp_path: Path
 ) -> None:
     noisy = replace(TINY_RECIPE, augmentation=replace(TINY_RECIPE.augmentation, noise=0.5))
-    with pytest.raises(RecipeError, match=r"crops are augmented on the CPU.*leave --resident out"):
+    with pytest.raises(RecipeError, match=r"crops are augmented on the CPU.*leave resident out") as caught:
         train(noisy, tiny_corpus, tmp_path / "run", pack_folder=tmp_path / "pack", hardware=Hardware(resident=True))
+    assert caught.value.parameter == "resident"
     assert not list(tmp_path.iterdir())
 
 
@@ -462,9 +465,9 @@ def test_saving_takes_a_small_share_of_the_time(
 ) -> None:
     """A state that takes long to write is written seldom."""
     saved = []
-    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(training, "SAVE_SHARE", 1e-9)
-    save = training.Run.save
-    monkeypatch.setattr(training.Run, "save", lambda self, *state: (saved.append(1), save(self, *state)))
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", 1e-9)
+    save = loop.Run.save
+    monkeypatch.setattr(loop.Run, "save", lambda self, *state: (saved.append(1), save(self, *state)))
     train(TINY_RECIPE, tiny_corpus, tmp_path, pack_folder=store)
     assert len(saved) <= TINY_RECIPE.schedule.epochs + 1  # after the first step, and after evaluations

@@ -14,12 +14,14 @@ from torch.utils import deterministic
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import SOURCES, TINY_RECIPE
-from synthprint import similarity
-from synthprint.distributed import World
 from synthprint.errors import RecipeError
-from synthprint.modules import build
-from synthprint.recipes import LossChoice, Schedule
-from synthprint.training_step import WARM_UP, Captured, Step, adam, batch_accuracy, repeatable
+from synthprint.extractor.recipe import LossChoice, Schedule
+from synthprint.layers import similarity
+from synthprint.training.distributed import ProcessGroup
+from synthprint.training.hardware import Hardware
+from synthprint.training.modules import build
+from synthprint.training.preflight import check_processes
+from synthprint.training.step import WARM_UP, Captured, Step, adam, batch_accuracy, repeatable
 
 BATCH = 6
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -32,7 +34,7 @@ def waveforms(step: int) -> Tensor:
 def make(loss: str = "aam_softmax", **options: Any) -> tuple[Step, nn.ModuleDict]:
     recipe = replace(TINY_RECIPE, loss=LossChoice(loss))
     modules = build(recipe, SOURCES)
-    return Step(recipe, modules, adam(modules, recipe.schedule, "cpu"), World(), lambda x: x, **options), modules
+    return Step(recipe, modules, adam(modules, recipe.schedule, "cpu"), ProcessGroup(), lambda x: x, **options), modules
 
 
 class NeverWaits(TorchDispatchMode):
@@ -94,9 +96,9 @@ def test_fixed_tensors_change_nothing(bfloat16: bool) -> None:
 
 
 def test_several_processes_are_not_captured() -> None:
-    modules = build(TINY_RECIPE, SOURCES)
-    with pytest.raises(RecipeError, match="leave --capture out"):
-        Step(TINY_RECIPE, modules, adam(modules, Schedule(), "cpu"), World(0, 2), lambda x: x, captured=True)
+    with pytest.raises(RecipeError, match="leave capture out") as caught:
+        check_processes(TINY_RECIPE, Hardware(capture=True), ProcessGroup(0, 2))
+    assert caught.value.parameter == "capture"
 
 
 class Recorder:
@@ -171,8 +173,9 @@ def test_what_cannot_be_captured_says_what_to_leave_out(cuda: Recorder) -> None:
     captured = Captured(work, torch.device("cuda"), lambda: None)
     for _ in range(WARM_UP):
         captured(torch.zeros(1))
-    with pytest.raises(RecipeError, match="cannot be captured, leave --capture out: operation not permitted"):
+    with pytest.raises(RecipeError, match="cannot be captured, leave capture out: operation not permitted") as caught:
         captured(torch.zeros(1))
+    assert caught.value.parameter == "capture"
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

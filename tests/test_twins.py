@@ -11,17 +11,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from conftest import TINY_RECIPE
-from synthprint import training
 from synthprint.backbones.spectral_statistics import SpectralStatistics
 from synthprint.backbones.thin_resnet import ThinResNet
-from synthprint.distributed import World
 from synthprint.errors import RecipeError
-from synthprint.modules import build
-from synthprint.recipes import BackboneChoice, LossChoice, Recipe, TwinsChoice
-from synthprint.training import train
-from synthprint.training_data import check_loss_fits_sampler
-from synthprint.training_step import Step, adam
-from synthprint.twins import featured, with_twins
+from synthprint.extractor.recipe import BackboneChoice, LossChoice, Recipe, TwinsChoice
+from synthprint.training import loop
+from synthprint.training.distributed import ProcessGroup
+from synthprint.training.hardware import Hardware
+from synthprint.training.loop import train
+from synthprint.training.preflight import check_loss_fits_sampler, check_processes, preflight
+from synthprint.training.twins import featured, with_twins
 from synthprint.types import Manifest
 
 LABELS = torch.tensor([0, 0, 3, 3, 1, 1])
@@ -80,9 +79,16 @@ def test_what_cannot_have_twins_says_so() -> None:
         TwinsChoice(copies=-1)
     with pytest.raises(RecipeError, match="share = 0"):
         TwinsChoice(share=0.0)
-    modules = build(recipe(), 5)
     with pytest.raises(RecipeError, match="train in one process"):
-        Step(recipe(), modules, adam(modules, recipe().schedule, "cpu"), World(0, 2), lambda x: x)
+        check_processes(recipe(), Hardware(), ProcessGroup(0, 2))
+
+
+def test_twins_are_refused_before_anything_is_decoded(tiny_corpus: Manifest) -> None:
+    halves = replace(recipe(), backbone=TINY_RECIPE.backbone)
+    with pytest.raises(RecipeError, match="ThinResNet has no features apart"):
+        preflight(halves, tiny_corpus, Hardware(), ProcessGroup())
+    with pytest.raises(RecipeError, match="train in one process"):
+        preflight(recipe(), tiny_corpus, Hardware(), ProcessGroup(0, 2))
 
 
 def recipe() -> Recipe:
@@ -99,15 +105,15 @@ def test_a_training_with_twins_goes_on_as_if_it_had_not_stopped(
     tiny_corpus: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack = tmp_path / "pack"
-    monkeypatch.setattr(training, "_finish", lambda *_: None)
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
     train(recipe(), tiny_corpus, tmp_path / "whole", pack_folder=pack)
-    evaluated = training.dev_eer
+    evaluated = loop.dev_eer
 
     def stop(*_: object) -> float:
-        monkeypatch.setattr(training, "dev_eer", evaluated)
+        monkeypatch.setattr(loop, "dev_eer", evaluated)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "dev_eer", stop)
+    monkeypatch.setattr(loop, "dev_eer", stop)
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), tiny_corpus, tmp_path / "stopped", pack_folder=pack)
     train(recipe(), tiny_corpus, tmp_path / "stopped", pack_folder=pack)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from synthprint.errors import EmbeddingsError, ManifestError
-from synthprint.types import Embeddings, Manifest, Scores, Trials, Utterance, Windows
+from synthprint.types import Embeddings, Manifest, ScoredTrials, Trials, Utterance, Windows
 
 # What a CSV file, a path and a person can hold; the empty text means "not given".
 CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
@@ -207,11 +207,11 @@ def test_trials_and_scores_come_back(tmp_path_factory: pytest.TempPathFactory, r
     trials.save(path)
     found = Trials.load(path)
     assert (found.enrolment, found.test, found.target.tolist()) == (enrolment, test, list(target))
-    Scores(trials, np.array(values, dtype=float)).save(path)
-    scores = Scores.load(path)
-    assert scores.values.tolist() == list(values)
-    assert scores.target.tolist() == [v for v, t in zip(values, target, strict=True) if t]
-    assert scores.nontarget.tolist() == [v for v, t in zip(values, target, strict=True) if not t]
+    ScoredTrials.from_list(trials, np.array(values, dtype=float)).save(path)
+    scores = ScoredTrials.load(path)
+    assert scores.scores.tolist() == list(values)
+    assert scores.target_scores.tolist() == [v for v, t in zip(values, target, strict=True) if t]
+    assert scores.nontarget_scores.tolist() == [v for v, t in zip(values, target, strict=True) if not t]
 
 
 def test_trials_and_scores_that_are_refused(tmp_path: Path) -> None:
@@ -219,19 +219,19 @@ def test_trials_and_scores_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="'a b' holds white space"):
         trials.save(tmp_path / "t.txt")
     with pytest.raises(ManifestError, match="'a b' holds white space"):
-        Scores(trials, np.array([1.0])).save(tmp_path / "t.txt")
+        ScoredTrials.from_list(trials, np.array([1.0])).save(tmp_path / "t.txt")
     with pytest.raises(ManifestError, match="as many enrolments as tests and labels"):
         Trials(("a",), ("b", "c"), np.array([True]))
     with pytest.raises(EmbeddingsError, match=r"1 trials need as many scores, not \[2\]"):
-        Scores(trials, np.array([1.0, 2.0]))
+        ScoredTrials.from_list(trials, np.array([1.0, 2.0]))
     with pytest.raises(EmbeddingsError, match="the score of trial 1 is not a number"):
-        Scores(trials, np.array([np.nan]))
+        ScoredTrials.from_list(trials, np.array([np.nan]))
     for text in ("1 a\n", "2 a b\n", "\n1 a b c d\n"):
         (tmp_path / "t.txt").write_text(text)
         with pytest.raises(ManifestError, match=rf"line {text.count(chr(10))} is not '0\|1 enrolment test'"):
             Trials.load(tmp_path / "t.txt")
     (tmp_path / "t.txt").write_text("1 a b high\n")
     with pytest.raises(ManifestError, match=r"line 1 is not '0\|1 enrolment test score': '1 a b high'"):
-        Scores.load(tmp_path / "t.txt")
+        ScoredTrials.load(tmp_path / "t.txt")
     with pytest.raises(ManifestError, match="cannot be read"):
         Trials.load(tmp_path / "missing")

@@ -1,4 +1,4 @@
-"""`synthprint validate`: figures, intervals and slices against loops; every kind of score file; page and command."""
+"""Validation: figures, intervals and slices against loops; every kind of score file; page and command."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from synthprint import metrics, weighted_metrics
+from synthprint import metrics
 from synthprint.backends.centroid import Centroid
 from synthprint.calibration.maps import LN10
-from synthprint.cli.validate import validate
+from synthprint.cli.evaluate import evaluate
 from synthprint.errors import EmbeddingsError, ManifestError, MetricError
 from synthprint.figures.ece import optimal_llr
 from synthprint.figures.tippett import share_at_least
-from synthprint.types import Embeddings, Manifest, Scores, Trials, Utterance
+from synthprint.metrics import weighted as weighted_metrics
+from synthprint.types import Embeddings, IdentificationTrials, Labelled, Manifest, ScoredTrials, Trials, Utterance
 from synthprint.validation.bootstrap import Figure, bin_edges, binned, draws, intervals
-from synthprint.validation.identification import Answers, identification, left_out, macro_f1_present
-from synthprint.validation.result import validate_embeddings, validate_pairs
-from synthprint.validation.scored import ScoredPairs, read_scores, scored_pairs
+from synthprint.validation.identification import left_out, macro_f1_present, measure_identification
+from synthprint.validation.result import validate_embeddings, validate_trials
+from synthprint.validation.scored import read_scores, score_pairs
 from synthprint.validation.verification import Settings
 
 N_SOURCES, N_CLIPS = 10, 6
@@ -40,13 +41,12 @@ class Files:
 
     def run(self, *arguments: str) -> Result:
         app = typer.Typer()
-        app.command()(validate)
+        app.command()(evaluate)
         return CliRunner().invoke(app, list(arguments), catch_exceptions=False, env={"COLUMNS": "120"})
 
     @property
-    def test(self) -> tuple[np.ndarray, tuple[Utterance, ...]]:
-        chosen = tuple(self.manifest.split("test"))
-        return self.embeddings.select([u.id for u in chosen]).vectors, chosen
+    def test(self) -> Labelled:
+        return Labelled.from_manifest(self.embeddings, self.manifest.split("test"))
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +77,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def test_a_replicate_is_what_repeating_the_trials_gives(files: Files) -> None:
-    pairs = scored_pairs(*files.test)
-    trials = pairs.source_trials()
-    assert trials is not None
-    bins = binned(trials.scores, trials.target.astype(int), trials.first, trials.second, len(trials.sources))
-    for times in draws(len(trials.sources), 5, seed=9):
+    trials = score_pairs(files.test)
+    bins = binned(trials.scores, trials.target.astype(int), *trials.owners, len(trials.names))
+    for times in draws(len(trials.names), 5, seed=9):
         assert times.sum() == N_SOURCES
-        often = [times[a] if a == b else times[a] * times[b] for a, b in zip(trials.first, trials.second, strict=True)]
+        often = [times[a] if a == b else times[a] * times[b] for a, b in zip(*trials.owners, strict=True)]
         repeated = np.repeat(trials.scores, often)
         marks = np.repeat(trials.target, often)
         nontargets, targets = bins.counts(times.astype(float))
@@ -145,8 +143,8 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 
 def test_figures_of_pairs_are_those_of_metrics(files: Files) -> None:
-    made = validate_pairs(scored_pairs(*files.test), QUICK).verification
-    vectors, chosen = files.test
+    made = validate_trials(score_pairs(files.test), QUICK).verification
+    vectors, chosen = files.test.vectors, files.test.utterances
     direction = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     scores = {True: [], False: []}
     for i, j in combinations(range(len(chosen)), 2):
@@ -170,20 +168,20 @@ def test_figures_of_pairs_are_those_of_metrics(files: Files) -> None:
 
 
 def test_scores_that_are_likelihood_ratios_are_taken_as_they_are(files: Files) -> None:
-    pairs = scored_pairs(*files.test)
-    log10 = validate_pairs(pairs, Settings(scale="log10", replicates=0)).verification.figures["cllr"].value
-    natural = ScoredPairs(LN10 * pairs.scores, *(getattr(pairs, n) for n in ("target", "first", "second", "clips")))
-    ln = validate_pairs(natural, Settings(scale="ln", replicates=0)).verification.figures["cllr"].value
+    pairs = score_pairs(files.test)
+    log10 = validate_trials(pairs, Settings(scale="log10", replicates=0)).verification.figures["cllr"].value
+    natural = ScoredTrials(LN10 * pairs.scores, pairs.target, pairs.first, pairs.second, ids=pairs.ids)
+    ln = validate_trials(natural, Settings(scale="ln", replicates=0)).verification.figures["cllr"].value
     assert log10 == pytest.approx(ln)
     assert log10 == pytest.approx(metrics.cllr(LN10 * pairs.scores[pairs.target], LN10 * pairs.scores[~pairs.target]))
 
 
 def test_slices_hold_the_pairs_with_both_clips_in_them(files: Files) -> None:
-    pairs = scored_pairs(*files.test)
-    made = validate_pairs(pairs, QUICK)
+    pairs = score_pairs(files.test)
+    made = validate_trials(pairs, QUICK)
     assert set(made.slices) == {"quadrant", "language", "family", "duration", "codec"}
     assert set(made.slices["duration"]) == {"2 to 4 s", "4 to 8 s", "8 s and longer"}  # no target below 2 s
-    _, chosen = files.test
+    chosen = files.test.utterances
     for language in ("de", "fr"):
         own = [
             k
@@ -201,11 +199,12 @@ def test_slices_hold_the_pairs_with_both_clips_in_them(files: Files) -> None:
 
 def test_identification_by_hand() -> None:
     # Known: a right at 0.9, a as b at 0.5, b right at 0.8, b right at 0.3. Unknown: 0.6, 0.2.
-    answers = Answers(
-        ["a", "a", "b", "b"], ["a", "b", "b", "b"], np.array([0.9, 0.5, 0.8, 0.3]), ["x", "y"], np.array([0.6, 0.2]),
-        2, "by hand",
+    known = IdentificationTrials(
+        np.array([0.9, 0.5, 0.8, 0.3]), np.ones(4), np.array([True, False, True, True]), ["a", "a", "b", "b"],
+        "by hand", ["a", "b", "b", "b"], 2,
     )  # fmt: skip
-    found = identification(answers, Settings(replicates=0))
+    unknown = IdentificationTrials(np.array([0.6, 0.2]), np.ones(2), np.zeros(2, bool), ["x", "y"])
+    found = measure_identification(known, unknown, Settings(replicates=0))
     values = {name: figure.value for name, figure in found.figures.items()}
     assert values == pytest.approx(
         {
@@ -219,6 +218,7 @@ def test_identification_by_hand() -> None:
         }
     )
     assert (found.known, found.unknown, found.known_sources, found.unknown_sources) == (4, 2, 2, 2)
+    assert (found.enrolled, found.how) == (2, "by hand")
 
 
 def test_macro_f1_is_over_the_sources_present() -> None:
@@ -233,24 +233,25 @@ def test_macro_f1_is_over_the_sources_present() -> None:
 
 
 def test_left_out_answers_never_know_the_clip(files: Files) -> None:
-    vectors, chosen = files.test
-    sources = [u.source for u in chosen]
-    answers = left_out(vectors, sources, Centroid())
-    assert len(answers.known_score) == len(answers.unknown_score) == len(sources)
+    vectors, sources = files.test.vectors, files.test.sources
+    known, unknown = left_out(files.test, Centroid())
+    assert len(known) == len(unknown) == len(sources)
     clip = 17
     kept = [i for i in range(len(sources)) if i != clip]
     names, owners = np.unique([sources[i] for i in kept], return_inverse=True)
     scores = Centroid().enrol(vectors[kept], owners)(vectors[[clip]])[:, 0]
-    assert answers.known_score[clip] == pytest.approx(scores.max(), abs=1e-6)
-    assert answers.known_answer[clip] == names[scores.argmax()]
-    assert answers.unknown_score[clip] == pytest.approx(scores[names != sources[clip]].max(), abs=1e-6)
+    assert known.scores[clip] == pytest.approx(scores.max(), abs=1e-6)
+    assert known.answers[clip] == names[scores.argmax()]
+    assert unknown.scores[clip] == pytest.approx(scores[names != sources[clip]].max(), abs=1e-6)
 
 
 def test_without_unknown_clips_the_pairs_are_validated_all_the_same(files: Files) -> None:
     seen = [u for u in files.manifest if u.source_seen]
-    parts = [[u for u in seen if u.split == split] for split in ("test", "train")]
-    vectors = [files.embeddings.select([u.id for u in part]).vectors for part in parts]
-    made = validate_embeddings(vectors[0], parts[0], Centroid(), QUICK, (vectors[1], parts[1]))
+    parts = [
+        files.manifest.filter(lambda u, split=split: u in seen and u.split == split) for split in ("test", "train")
+    ]
+    test, train = (Labelled.from_manifest(files.embeddings, part) for part in parts)
+    made = validate_embeddings(test, Centroid(), QUICK, train)
     assert made.identification is None
     assert "no clip is unknown" in made.notes[-1]
 
@@ -260,7 +261,7 @@ def test_without_unknown_clips_the_pairs_are_validated_all_the_same(files: Files
 
 def test_every_kind_of_score_file_is_read_alike(tmp_path: Path) -> None:
     enrolment, test, target, values = ("a1", "a1", "b1"), ("a2", "b1", "b2"), [True, False, True], [0.5, -0.25, 1e-3]
-    Scores(Trials(enrolment, test, target), np.array(values)).save(tmp_path / "ours.txt")
+    ScoredTrials.from_list(Trials(enrolment, test, target), np.array(values)).save(tmp_path / "ours.txt")
     rows = list(zip(enrolment, test, values, strict=True))
     texts = {
         "marks.csv": "enrolment,test,target,score\n" + "".join(
@@ -279,10 +280,10 @@ def test_every_kind_of_score_file_is_read_alike(tmp_path: Path) -> None:
         assert found.scores.tolist() == values
         assert found.target.tolist() == target
         if path.name not in ("bare.csv", "sources only.csv"):
-            assert [found.clips[i] for i in found.first] == list(enrolment)
-            assert [found.clips[i] for i in found.second] == list(test)
-    trials = read_scores(tmp_path / "sources.csv").source_trials()
-    assert trials is not None
+            assert [found.ids[i] for i in found.first] == list(enrolment)
+            assert [found.ids[i] for i in found.second] == list(test)
+    trials = read_scores(tmp_path / "sources.csv")
+    assert trials.sources is not None
     assert [trials.sources[i] for i in trials.second] == ["a", "b", "b"]
     assert read_scores(tmp_path / "sources only.csv").sources == ("a", "b")
     assert read_scores(tmp_path / "ours.txt").sources is None
@@ -358,9 +359,8 @@ def test_what_the_plots_show_is_what_they_say() -> None:
 
 
 def test_a_score_file_with_a_manifest_gives_what_its_embeddings_give(files: Files, tmp_path: Path) -> None:
-    pairs = scored_pairs(*files.test)
-    ids = [[pairs.clips[i] for i in side] for side in (pairs.first, pairs.second)]
-    Scores(Trials(*ids, pairs.target), pairs.scores).save(tmp_path / "scores.txt")
+    pairs = score_pairs(files.test)
+    pairs.save(tmp_path / "scores.txt")
     manifest = str(files.folder / "manifest.csv")
     common = ("--json", "--replicates", "20")
     of_scores = json.loads(files.run(str(tmp_path / "scores.txt"), "-m", manifest, *common).stdout)
@@ -433,6 +433,10 @@ def test_what_cannot_be_validated_is_an_error(files: Files, tmp_path: Path) -> N
     embeddings, manifest = str(files.folder / "embeddings.safetensors"), str(files.folder / "manifest.csv")
     with pytest.raises(ManifestError, match="give --manifest"):
         files.run(embeddings)
+    with pytest.raises(ManifestError, match=r"whose clips are these.*give --manifest"):
+        files.run(embeddings, "--intervals")
+    for words in ([embeddings, "--intervals", "--trials", "t"], ["scores.txt", "--all"]):
+        assert "--trials and --all are of embeddings" in files.run(*words).output
     with pytest.raises(ManifestError, match="--enrol needs --split"):
         files.run(embeddings, "-m", manifest, "--enrol", "train")
     with pytest.raises(MetricError, match="not one of: raw, log10, ln"):
@@ -442,3 +446,5 @@ def test_what_cannot_be_validated_is_an_error(files: Files, tmp_path: Path) -> N
     (tmp_path / "broken.safetensors").write_bytes(b"1 a b 0.5")
     with pytest.raises(EmbeddingsError, match="cannot be read"):
         files.run(str(tmp_path / "broken.safetensors"), "-m", manifest)
+    with pytest.raises(EmbeddingsError, match="cannot be read"):
+        files.run(str(tmp_path / "broken.safetensors"), "--intervals", "-m", manifest)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthprint import metrics
-from synthprint import weighted_metrics as weighted
+from synthprint.metrics import weighted
 
 COUNTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12).filter(
     lambda pairs: all(sum(side) for side in zip(*pairs, strict=True))

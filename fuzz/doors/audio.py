@@ -56,7 +56,7 @@ def _as_the_command_line(room: Path) -> Tracer:
 
 
 def _trace(opened: Tracer, case: Path) -> object:
-    from synthprint import audio
+    from synthprint.sound import audio
 
     return audio.load(case), audio.info(case), _trace_only(opened, case)
 

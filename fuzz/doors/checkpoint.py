@@ -14,9 +14,9 @@ from fuzz.mutators.protobuf import protobuf
 from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
-from synthprint.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
-from synthprint.doors import sha256
-from synthprint.extractors import Extractor, load_backbone, load_extractor
+from synthprint.extractor.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
+from synthprint.extractor.runtime import Extractor, load_backbone, load_extractor
+from synthprint.reading.doors import sha256
 
 GRAPHS = ("sound", "other_input", "other_size", "other_window", "double", "custom", "not_a_number", "large", "external")
 
@@ -51,7 +51,7 @@ def _with_torch(room: Path) -> Checkpoint:
     from safetensors.torch import save_file
 
     from synthprint.backbones.thin_resnet import ThinResNet
-    from synthprint.recipes import BackboneChoice
+    from synthprint.extractor.recipe import BackboneChoice
 
     torch.set_num_threads(1)
     torch.manual_seed(1)

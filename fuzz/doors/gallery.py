@@ -12,7 +12,8 @@ from fuzz.door import Door
 from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
-from synthprint.tracing.gallery import Gallery
+from synthprint.gallery.gallery import Gallery
+from synthprint.model.model import Model
 from synthprint.tracing.tracer import Tracer
 
 DIGEST = "e" * 64
@@ -44,7 +45,7 @@ def _old_gallery(room: Path) -> Path:
 
 def _ask(folder: Path, case: Path) -> object:
     opened = Gallery.load(folder)
-    tracer = Tracer(belongings.Embedder(DIGEST), opened)
+    tracer = Tracer(Model(belongings.Embedder(DIGEST)), opened)
     traced = tracer.answer(np.full(belongings.DIM, belongings.DIM**-0.5, np.float32), "clip.wav")
     json.dumps(traced.to_dict(), allow_nan=False)  # as it is printed
     return traced, traced.verdict(), opened.vectors, opened.clip_counts(), tracer.rule

@@ -17,10 +17,10 @@ MUTATORS = (structured(JSON), structured(JSON), structured(JSON), raw)
 
 
 def _calibrations(_: Path, case: Path) -> object:
-    from synthprint.tracing.calibrations import ComparisonCalibrations
+    from synthprint.model.calibrations import ComparisonCalibrations
 
     loaded = ComparisonCalibrations.load(case.parent, DIGEST)
-    fitting = loaded.of(1, 2) if loaded else None
+    fitting = loaded.for_sets(1, 2) if loaded else None
     if fitting is None:
         return None
     return (
@@ -31,25 +31,23 @@ def _calibrations(_: Path, case: Path) -> object:
 
 
 def _limits(_: Path, case: Path) -> object:
-    from synthprint.conditions import Limits
+    from synthprint.model.limits import Limits
 
     loaded = Limits.load(case.parent, DIGEST)
     return loaded and (loaded, json.dumps(loaded.to_dict(), allow_nan=False))
 
 
 def _clusters(_: Path, case: Path) -> object:
-    from synthprint.clustering.tuning import Tuning
+    from synthprint.model.tunings import ClusterTuning
 
-    loaded = Tuning.load(case.parent, DIGEST)
+    loaded = ClusterTuning.load(case.parent, DIGEST)
     return loaded and (loaded, loaded.sentence())
 
 
 def _splices(_: Path, case: Path) -> object:
-    """The file is looked for beside the shipped model; its name is made to lead here."""
-    from synthprint.tracing import timeline
+    from synthprint.model.tunings import TimelineTuning
 
-    timeline.MEASURED = str(case)
-    return timeline.Tuning.shipped()
+    return TimelineTuning.load(case.parent, DIGEST)
 
 
 def _groups_room(room: Path) -> Path:
@@ -68,9 +66,9 @@ def _groups_seeds(room: Path) -> list[bytes]:
 
 
 def _groups(_: Path, case: Path) -> object:
-    from synthprint.clustering.record import clips_of
+    from synthprint.casework.record import group_clips
 
-    return list(map(str, clips_of(case, 1, DIGEST)))
+    return list(map(str, group_clips(case, 1, DIGEST)))
 
 
 def _door(name: str, enter: Callable[[Path, Path], object]) -> Door:

@@ -14,8 +14,8 @@ from fuzz.door import HERE, Door
 from fuzz.mutators.raw import raw
 from fuzz.mutators.tensors import safetensors
 from fuzz.mutators.text import JSON, structured
-from synthprint.embedding_cache import EmbeddingCache
-from synthprint.packing import pack
+from synthprint.extractor.cache import EmbeddingCache
+from synthprint.manifests.packing import pack
 from synthprint.types import Embeddings, Manifest, Utterance, Windows
 
 DIM, WINDOW_SAMPLES = belongings.DIM, belongings.WINDOW_SAMPLES

@@ -66,7 +66,7 @@ share = 0.5
 
 
 def _manifest(_: Path, case: Path) -> object:
-    from synthprint.manifests import open_manifest
+    from synthprint.manifests.opening import open_manifest
 
     manifest = open_manifest(case)
     return manifest, manifest.sources, manifest.digest()
@@ -92,7 +92,7 @@ def _mlaad_room(room: Path) -> Path:
 
 
 def _mlaad(room: Path, case: Path) -> object:
-    from synthprint.manifests import open_manifest
+    from synthprint.manifests.opening import open_manifest
 
     manifest = open_manifest(room)
     return manifest, manifest.digest()
@@ -101,14 +101,14 @@ def _mlaad(room: Path, case: Path) -> object:
 def _scores(_: Path, case: Path) -> object:
     from synthprint.validation.scored import read_scores
 
-    pairs = read_scores(case)
-    return pairs.scores, pairs.target, pairs.clips, pairs.source_trials()
+    trials = read_scores(case)
+    return trials.scores, trials.target, trials.ids, None if trials.sources is None else trials.owners
 
 
 def _score_lines(_: Path, case: Path) -> object:
-    from synthprint.types import Scores
+    from synthprint.types import ScoredTrials
 
-    return Scores.load(case)
+    return ScoredTrials.load(case)
 
 
 def _trials(_: Path, case: Path) -> object:
@@ -118,7 +118,7 @@ def _trials(_: Path, case: Path) -> object:
 
 
 def _recipe(_: Path, case: Path) -> object:
-    from synthprint.recipes import Recipe
+    from synthprint.extractor.recipe import Recipe
 
     recipe = Recipe.load(case)
     return recipe, recipe.to_dict()

@@ -14,7 +14,9 @@
     ├── OutputError           an output that cannot be written
     └── MissingDependency     an optional library or program that this job needs
 
-A message names what is wrong, where, and what to do about it: it is shown to users as it is.
+A message names what is wrong, where, and what to do about it: it is shown to users as it is. Where the remedy is to
+give a parameter, or a job that a command does, the message says so in words and the error names it; the command line
+adds the option, or the command.
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ LONGEST_MESSAGE = 1000  # characters; of a longer one the middle is left out: na
 
 
 class SynthprintError(Exception):
-    """Base of all errors below."""
+    """Base of all errors below.
+
+    Attributes:
+        parameter: that the remedy speaks of, by its name in the library; None where it speaks of none.
+        command: that does what the remedy says, without the program's name; None where there is none.
+    """
+
+    def __init__(self, *args: object, parameter: str | None = None, command: str | None = None) -> None:
+        super().__init__(*args)
+        self.parameter, self.command = parameter, command
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -95,7 +106,7 @@ class OutputError(SynthprintError):
         self.remedy = remedy
 
     @classmethod
-    def of(cls, path: str | PathLike[str], error: OSError) -> OutputError:
+    def from_os_error(cls, path: str | PathLike[str], error: OSError) -> OutputError:
         """The error for what the system says."""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "make room or name another place" if full else "name another place"

@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from synthprint import doors, temporaries
+from synthprint import temporaries
 from synthprint.errors import OutputError
+from synthprint.reading import doors
 
 _UMASK_LOCK = threading.Lock()
 
@@ -34,7 +35,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if not _concerns(error, Path(path)):
             raise
-        raise OutputError.of(path, error) from error
+        raise OutputError.from_os_error(path, error) from error
 
 
 def _concerns(error: OSError, path: Path) -> bool:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints, runtime_checkable
 
 from synthprint.errors import MissingDependency, RecipeError, ShelfError
-from synthprint.schemas import checked, short
+from synthprint.reading.schemas import checked, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,11 +188,11 @@ def find(shelf: str, name: str) -> Any:
         ShelfError: no such shelf or name.
         MissingDependency: the variant needs torch and it is not installed.
     """
-    known = names(shelf)
+    on_shelf = names(shelf)
     module_name, _, attribute = name.partition(":")
     if not attribute or not module_name or module_name.startswith("."):
-        if name not in known:
-            raise ShelfError(f"no {SHELVES[shelf]} is called {name!r}; there are: {', '.join(known)}")
+        if name not in on_shelf:
+            raise ShelfError(f"no {SHELVES[shelf]} is called {name!r}; there are: {', '.join(on_shelf)}")
         module_name = f"synthprint.{shelf}.{name}"
     try:
         module = importlib.import_module(module_name)
@@ -210,14 +210,14 @@ def find(shelf: str, name: str) -> Any:
     return getattr(module, attribute)
 
 
-def build(shelf: str, name: str, options: Mapping[str, Any], of: type | None = None, **given: Any) -> Any:
+def build(shelf: str, name: str, options: Mapping[str, Any], base: type | None = None, **shared: Any) -> Any:
     """The variant that `name` stands for, built with options that may be a stranger's.
 
     Args:
         shelf, name: see `find`.
         options: the variant's own, by the names of its constructor's parameters.
-        of: what the variant must be a class of; so a file cannot have anything else called.
-        given: what every variant on the shelf is given.
+        base: what the variant must be a class of; so a file cannot have anything else called.
+        shared: what every variant on the shelf is given.
 
     Raises:
         ShelfError: there is no such variant, or it is none.
@@ -225,9 +225,9 @@ def build(shelf: str, name: str, options: Mapping[str, Any], of: type | None = N
         MissingDependency: it needs torch, which is not installed.
     """
     kind = find(shelf, name)
-    if of is not None and not (isinstance(kind, type) and issubclass(kind, of)):
+    if base is not None and not (isinstance(kind, type) and issubclass(kind, base)):
         raise ShelfError(f"{name!r} is no {SHELVES[shelf]}")
-    known = [option for option in inspect.signature(kind).parameters if option not in given]
+    known = [option for option in inspect.signature(kind).parameters if option not in shared]
     unknown = [option for option in options if option not in known]
     if unknown:
         there = ", ".join(known) or "none"
@@ -240,6 +240,6 @@ def build(shelf: str, name: str, options: Mapping[str, Any], of: type | None = N
         for option, value in options.items():
             if option in hints:
                 checked(value, hints[option], (option,))
-        return kind(**given, **options)
+        return kind(**shared, **options)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise RecipeError(f"{name!r} refuses its options: {error}") from error

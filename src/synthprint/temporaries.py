@@ -1,9 +1,9 @@
 """Temporary files and folders whose writer may be killed: each is held by a lock, and what nobody holds is removed.
 
 A temporary lies beside what it is to become, as `.{stem}.synthprint-{random}.tmp{ending}`. Its writer holds it with
-`flock` while it lives, which the kernel ends at a kill; so the next writer in that folder knows which are of the dead,
+a lock while it lives, which the system ends at a kill; so the next writer in that folder knows which are of the dead,
 also among threads, and among containers that share the folder. Where a file system has no such locks, nothing is
-removed.
+removed; nor on Windows, where a file that is held can neither be written by another name nor moved.
 """
 
 from __future__ import annotations
@@ -18,13 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-
-    HAS_LOCKS = True
-except ImportError:  # on Windows, where a file that is open cannot be moved either: nothing is held, nothing removed
-    HAS_LOCKS = False
-
+HOLDS = os.name == "posix"  # whether what is open and locked can be written and moved
+POLL_S = 0.01  # how often whoever waits for a lock tries it
 LONGEST_NAME_BYTES = 255
 OWN = re.compile(r"\..*\.synthprint-(?:[0-9a-f]{12}|lock)\.tmp(?:\.[^.]*)?", re.DOTALL)
 # What versions before left: nothing holds it, so it must also be old.
@@ -78,8 +73,13 @@ def turn(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
-        os.close(descriptor)
+        if HOLDS:
+            lock.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
+            os.close(descriptor)
+        else:
+            os.close(descriptor)
+            with suppress(PermissionError):  # whoever waits for it has it open: the last one removes it
+                lock.unlink(missing_ok=True)
 
 
 def acquire(lock: Path, wait: bool) -> int | None:
@@ -91,19 +91,21 @@ def acquire(lock: Path, wait: bool) -> int | None:
     Raises:
         OSError: it cannot be made, or the file system has no locks.
     """
+    from filelock import lock_descriptor
+
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
+            locked = lock_descriptor(descriptor, blocking=wait, poll_interval=POLL_S)
         except BaseException:
             os.close(descriptor)
             raise
-        if _is_at(descriptor, lock):
+        if locked and _is_at(descriptor, lock):
             return descriptor
-        os.close(descriptor)  # removed by whoever held it before
+        os.close(descriptor)
+        if not locked:
+            return None
+        # else it was removed by whoever held it before
 
 
 def sweep(folder: Path) -> None:
@@ -147,7 +149,7 @@ def _create(place: Path, path: Path, folder: bool) -> tuple[Path, int | None]:
             name.mkdir()
         else:
             name.touch(exist_ok=False)
-        if not HAS_LOCKS:
+        if not HOLDS:
             return name, None
         try:
             descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR)
@@ -161,15 +163,12 @@ def _create(place: Path, path: Path, folder: bool) -> tuple[Path, int | None]:
 
 def _hold(descriptor: int) -> bool | None:
     """Lock it without waiting: whether that went well, or None where there are no locks."""
-    if not HAS_LOCKS:
-        return None
+    from filelock import lock_descriptor
+
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(descriptor, blocking=False)
     except OSError:
         return None
-    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -183,6 +182,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _remove_unheld(path: Path) -> None:
     """Remove a temporary of ours, if no writer holds it."""
+    if not HOLDS:
+        return
     with suppress(OSError):  # it was moved into place meanwhile, or is not ours to remove
         descriptor = _opened(path)
         try:
@@ -223,6 +224,8 @@ def _is_old(path: Path) -> bool:
 
 
 def _runs(process: int) -> bool:
+    if not HOLDS:
+        return True  # to ask as below would end it, on Windows
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

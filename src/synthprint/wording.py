@@ -23,3 +23,8 @@ def _as_utf8(text: str) -> str:
 def in_html(text: str) -> str:
     """`text` as the text of an element, or in an attribute: it opens and closes nothing, and turns nothing round."""
     return html.escape(printable(text))
+
+
+def counted(n: int, noun: str) -> str:
+    """`n` of them: "1 clip", "2,000 clips"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

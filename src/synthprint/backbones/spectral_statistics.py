@@ -112,8 +112,8 @@ class SpectralStatistics(nn.Module):
         # A few clips at a time stay in the cache: 3 times as fast in training as the batch at once.
         pieces = torch.split(waveform, CACHED_CLIPS) if self.training else (waveform,)
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            found = [self.statistics(piece.float()) for piece in pieces]
-        return torch.cat([torch.cat([each[part] for part in self.parts], dim=1) for each in found])
+            computed = [self.statistics(piece.float()) for piece in pieces]
+        return torch.cat([torch.cat([each[part] for part in self.parts], dim=1) for each in computed])
 
     def head(self, statistics: Tensor) -> Tensor:
         """Statistics [B, S] -> embedding [B, dim]."""

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synthprint.graph_attention import GraphAttention, GraphPooling, HeterogeneousGraphAttention
-from synthprint.ssl_encoder import XLS_R_300M, SslEncoder
+from synthprint.layers.graph_attention import GraphAttention, GraphPooling, HeterogeneousGraphAttention
+from synthprint.layers.ssl_encoder import XLS_R_300M, SslEncoder
 
 __all__ = ["SslAasist"]
 
@@ -107,8 +107,8 @@ class Aasist(nn.Module):
         spectral = (maps * F.softmax(logits, dim=3)).sum(dim=3).transpose(1, 2) + self.position  # [B, F, 64]
         temporal = (maps * F.softmax(logits, dim=2)).sum(dim=2).transpose(1, 2)  # [B, t', 64]
         spectral, temporal = self.spectral(spectral), self.temporal(temporal)  # half the nodes each
-        one, other = ([self.dropout(nodes) for nodes in branch(temporal, spectral)] for branch in self.branches)
-        temporal, spectral, master = (torch.maximum(a, b) for a, b in zip(one, other, strict=True))
+        first, second = ([self.dropout(nodes) for nodes in branch(temporal, spectral)] for branch in self.branches)
+        temporal, spectral, master = (torch.maximum(a, b) for a, b in zip(first, second, strict=True))
         parts = [temporal.abs().amax(dim=1), temporal.mean(dim=1), spectral.abs().amax(dim=1), spectral.mean(dim=1)]
         return torch.cat([*parts, master[:, 0]], dim=1)  # [B, 5 · 32]
 
@@ -149,5 +149,5 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, F, T] -> [B, D, F, T]."""
-        found: Tensor = self.convolve(self.before(x)) + self.shortcut(x)
-        return found
+        summed: Tensor = self.convolve(self.before(x)) + self.shortcut(x)
+        return summed

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from synthprint.errors import RecipeError
-from synthprint.ssl_encoder import XLS_R_300M, SslEncoder
+from synthprint.layers.ssl_encoder import XLS_R_300M, SslEncoder
 
 __all__ = ["SslPool"]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthprint.errors import RecipeError
-from synthprint.frontend import FilterbankFrontend
+from synthprint.layers.frontend import FilterbankFrontend
 
 __all__ = ["ThinResNet"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines, exact_cosines, unit
+from synthprint.vectors.directions import cosines, exact_cosines, unit
 
 __all__ = ["Centroid"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint.closest_clips import ClosestClips
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines
+from synthprint.vectors.closest_clips import ClosestClips
+from synthprint.vectors.directions import cosines
 
 __all__ = ["Cosine"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from synthprint.errors import RecipeError
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors import cosines, exact_cosines, unit
+from synthprint.vectors.directions import cosines, exact_cosines, unit
 
 __all__ = ["Energy"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from synthprint.errors import GalleryError
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors import CACHED_ROWS, unit
+from synthprint.vectors.directions import CACHED_ROWS, unit
 
 __all__ = ["Mahalanobis"]
 

@@ -1,1 +1,1 @@
-"""From scores to likelihood ratios that can be defended: maps, their limits, and the population behind them."""
+"""Scores in, likelihood ratios out that can be defended: maps, their limits, and the population behind them."""

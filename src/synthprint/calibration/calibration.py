@@ -12,10 +12,10 @@ from msgspec import Meta
 from numpy.typing import ArrayLike
 
 from synthprint.calibration.maps import METHODS, Knots, Line, Map
-from synthprint.calibration.trials import WEIGHTINGS
 from synthprint.calibration.verbal import SAME_OR_DIFFERENT, times, verbal
 from synthprint.errors import CalibrationError
-from synthprint.schemas import Number, Refused, Text, checked, made, short, table_of, within
+from synthprint.reading.schemas import Number, Refused, Text, checked, construct, short, table_schema, within
+from synthprint.types.scored import WEIGHTINGS
 
 CALIBRATION_FORMAT = "synthprint-calibration-1"
 MOST_KNOTS = 1 << 16  # that are read at all
@@ -174,16 +174,16 @@ class Calibration:
         return {"format": CALIBRATION_FORMAT, **asdict(self), "map": self.map.to_dict()}
 
     @classmethod
-    def from_dict(cls, found: Any) -> Calibration:
+    def from_dict(cls, values: Any) -> Calibration:
         """Check and take what `to_dict` gave. The data may be a stranger's.
 
         Raises:
             CalibrationError: something is missing, of the wrong kind, out of range, or of another version.
         """
-        if not isinstance(found, Mapping):
+        if not isinstance(values, Mapping):
             raise CalibrationError("calibration is missing, or not an object")
         try:
-            return calibration_of(checked(dict(found), CALIBRATION))
+            return build_calibration(checked(dict(values), CALIBRATION))
         except Refused as error:
             raise CalibrationError(str(error)) from error
 
@@ -199,16 +199,16 @@ class _KnotsTable(msgspec.Struct, forbid_unknown_fields=True):
 
 
 # The schema of what `to_dict` gives. The map comes in two forms, and is looked at when the calibration is made.
-CALIBRATION = table_of(
+CALIBRATION = table_schema(
     Calibration,
     {"format": Text},
     map=dict[str, Any],
-    population=table_of(Population),
-    quality=table_of(Quality),
+    population=table_schema(Population),
+    quality=table_schema(Quality),
 )
 
 
-def calibration_of(table: Any) -> Calibration:
+def build_calibration(table: Any) -> Calibration:
     """The calibration of a table that fits CALIBRATION.
 
     Raises:
@@ -218,11 +218,11 @@ def calibration_of(table: Any) -> Calibration:
     if table.format != CALIBRATION_FORMAT:
         raise CalibrationError(f"not a calibration of this version: {short(table.format)}")
     with within("map"):
-        found: Map
+        mapped: Map
         if not {"slope", "intercept"}.isdisjoint(table.map):
-            found = made(Line, checked(table.map, _LineTable))
+            mapped = construct(Line, checked(table.map, _LineTable))
         else:
             knots = checked(table.map, _KnotsTable)
-            found = Knots(tuple(knots.scores), tuple(knots.log10_lr))
-    population, quality = made(Population, table.population), made(Quality, table.quality)
-    return made(Calibration, table, map=found, population=population, quality=quality)
+            mapped = Knots(tuple(knots.scores), tuple(knots.log10_lr))
+    population, quality = construct(Population, table.population), construct(Quality, table.quality)
+    return construct(Calibration, table, map=mapped, population=population, quality=quality)

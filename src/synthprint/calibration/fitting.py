@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthprint import weighted_metrics
 from synthprint.calibration.bounds import elub
 from synthprint.calibration.calibration import Calibration, Population, Quality
 from synthprint.calibration.maps import LN10, METHODS, Map
-from synthprint.calibration.trials import SourceTrials
+from synthprint.calibration.trials import calibratable
 from synthprint.errors import CalibrationError
+from synthprint.metrics import weighted as weighted_metrics
+from synthprint.types import ScoredTrials
 
 FOLDS = 5
 
 
-def fit(trials: SourceTrials, method: str = "logistic", weighting: str = "sources", folds: int = FOLDS) -> Calibration:
+def fit(trials: ScoredTrials, method: str = "logistic", weighting: str = "sources", folds: int = FOLDS) -> Calibration:
     """A calibration fitted on all trials; its quality is measured on source-disjoint folds.
 
     Args:
@@ -28,8 +29,9 @@ def fit(trials: SourceTrials, method: str = "logistic", weighting: str = "source
         folds: see `cross_fitted`.
 
     Raises:
-        CalibrationError: there is no such method, or there are too few sources.
+        CalibrationError: there is no such method, a score is not finite, or there are too few sources or trials.
     """
+    trials = calibratable(trials)
     crossed = cross_fitted(trials, method, weighting, folds)
     mapped, lower, upper = _bounded(trials, method, weighting)
     return Calibration(
@@ -64,7 +66,7 @@ class CrossFitted:
         folds: how many.
     """
 
-    trials: SourceTrials
+    trials: ScoredTrials
     index: np.ndarray
     log10_lr: np.ndarray
     clipped: np.ndarray
@@ -89,7 +91,7 @@ class CrossFitted:
 
 
 def cross_fitted(
-    trials: SourceTrials, method: str = "logistic", weighting: str = "sources", folds: int = FOLDS
+    trials: ScoredTrials, method: str = "logistic", weighting: str = "sources", folds: int = FOLDS
 ) -> CrossFitted:
     """The LRs, bounds included, that trials get from maps which saw neither of their sources.
 
@@ -100,7 +102,7 @@ def cross_fitted(
     Raises:
         CalibrationError: there is no such method, fewer than four sources, or a fold leaves no trials to fit on.
     """
-    parts = []
+    trials, parts = calibratable(trials), []
     n_folds = min(folds, trials.n_sources // 2)
     if n_folds < 2:
         raise CalibrationError(
@@ -109,45 +111,45 @@ def cross_fitted(
         )
     for held, tested in _folds(trials, n_folds):
         try:
-            mapped, lower, upper = _bounded(trials[~held], method, weighting)
+            mapped, lower, upper = _bounded(calibratable(trials[~held]), method, weighting)
         except CalibrationError as error:
             raise CalibrationError(f"{error}: too few trials are left without the sources of one fold") from None
         raw = mapped(trials.scores[tested])
         parts.append((np.flatnonzero(tested), np.clip(raw, lower, upper), _sides(raw, lower, upper)))
     index, log10_lr, clipped = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return CrossFitted(trials[index], index, log10_lr, clipped, n_folds)
+    return CrossFitted(calibratable(trials[index]), index, log10_lr, clipped, n_folds)
 
 
-def _folds(trials: SourceTrials, n_folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _folds(trials: ScoredTrials, n_folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(trials with a source in the fold [K] bool, trials with both in it [K] bool), for each fold."""
-    fold = fold_of_sources(trials, n_folds)
-    first, second = fold[trials.first], fold[trials.second]
+    fold = deal_folds(trials, n_folds)
+    first, second = (fold[side] for side in trials.owners)
     for number in range(n_folds):
         yield (first == number) | (second == number), (first == number) & (second == number)
 
 
-def fold_of_sources(trials: SourceTrials, n_folds: int) -> np.ndarray:
-    """The fold of each source; -1 of one that takes no part.
+def deal_folds(trials: ScoredTrials, n_folds: int) -> np.ndarray:
+    """The fold of each source, in the order of `trials.names`; -1 of one that takes no part.
 
     They are dealt by their number of target trials, so that the folds are alike and nothing is drawn.
     """
-    n_sources = len(trials.sources)
-    targets = np.bincount(trials.first[trials.target], minlength=n_sources)
-    here = np.unique(np.concatenate([trials.first, trials.second]))
+    n_sources, owners = len(trials.names), trials.owners
+    targets = np.bincount(owners[0][trials.target], minlength=n_sources)
+    here = np.unique(np.concatenate(owners))
     order = here[np.argsort(-targets[here], kind="stable")]
     fold = np.full(n_sources, -1)
     fold[order] = np.arange(len(order)) % n_folds
     return fold
 
 
-def _bounded(trials: SourceTrials, method: str, weighting: str) -> tuple[Map, float, float]:
+def _bounded(trials: ScoredTrials, method: str, weighting: str) -> tuple[Map, float, float]:
     """A map, and its bounds on the trials that it was fitted on."""
     if method not in METHODS:
         raise CalibrationError(f"calibration method {method!r} is not one of: {', '.join(METHODS)}")
-    target, (weights, one) = trials.target, trials.weights(weighting)
+    target, (weights, further) = trials.target, trials.weights(weighting)
     sides = [(trials.scores[kind], weights[kind]) for kind in (target, ~target)]
     mapped = METHODS[method](sides[0][0], sides[1][0], sides[0][1], sides[1][1])
-    lower, upper = elub(mapped(sides[0][0]), mapped(sides[1][0]), sides[0][1], sides[1][1], one)
+    lower, upper = elub(mapped(sides[0][0]), mapped(sides[1][0]), sides[0][1], sides[1][1], further)
     return mapped, lower, upper
 
 

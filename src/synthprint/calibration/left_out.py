@@ -33,13 +33,13 @@ def left_out_scores(vectors: np.ndarray, owners: np.ndarray, backend: Backend) -
 
 
 def scores_without_own(
-    vectors: np.ndarray, owners: np.ndarray, backend: Backend, test: np.ndarray, own: np.ndarray
+    vectors: np.ndarray, owners: np.ndarray, backend: Backend, test: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """[S, T] clips [T, D] against every source but their own, which scores -inf; `own` [T] is its index, or -1."""
+    """[S, T] clips [T, D] against every source but their own, which scores -inf; `rows` [T] is its index, or -1."""
     alone, together = _apart(backend)
     scores = alone(vectors, owners)(test).astype(np.float64)
-    there = np.flatnonzero(own >= 0)
-    scores[own[there], there] = -np.inf
+    enrolled = np.flatnonzero(rows >= 0)
+    scores[rows[enrolled], enrolled] = -np.inf
     return together(scores)
 
 

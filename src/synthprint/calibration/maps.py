@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from synthprint.errors import CalibrationError
-from synthprint.metrics import pooled
+from synthprint.metrics import pool_adjacent_violators
 
 MAX_KNOTS = 4096
 LARGEST = 1e9  # of any number in a map that is read from a file
@@ -90,7 +90,7 @@ class Knots:
 
 
 Map = Line | Knots
-Method = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Map]
+MapFitter = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Map]
 
 
 def logistic(target: np.ndarray, nontarget: np.ndarray, target_w: np.ndarray, nontarget_w: np.ndarray) -> Line:
@@ -193,7 +193,9 @@ def _rising(scores: np.ndarray, targets: np.ndarray, nontargets: np.ndarray, one
     """The map of pooled weights at rising scores, with `one` trial's weight of each kind added at both ends."""
     there = (targets > 0) | (nontargets > 0)
     scores, targets, nontargets = scores[there], targets[there], nontargets[there]
-    blocks = pooled(*(np.concatenate([[w], side, [w]]) for w, side in zip(one, (targets, nontargets), strict=True)))
+    blocks = pool_adjacent_violators(
+        *(np.concatenate([[w], side, [w]]) for w, side in zip(one, (targets, nontargets), strict=True))
+    )
     # Where each block starts and ends among the scores, counted from 1: 0 and K + 1 are the added trials.
     total = np.cumsum(np.concatenate([[sum(one)], targets + nontargets, [sum(one)]]))
     last = np.searchsorted(total, np.cumsum(blocks[0] + blocks[1]) * (1 - 1e-12))
@@ -212,4 +214,4 @@ def _rising(scores: np.ndarray, targets: np.ndarray, nontargets: np.ndarray, one
     return Knots(tuple(x.tolist()), tuple(y.tolist()))
 
 
-METHODS: Mapping[str, Method] = MappingProxyType({"logistic": logistic, "pav": pav, "kde": kde})
+METHODS: Mapping[str, MapFitter] = MappingProxyType({"logistic": logistic, "pav": pav, "kde": kde})

@@ -1,6 +1,9 @@
 """The command line: each command opens files, calls one thing, and shows the result.
 
-Command modules import what they need inside their functions, so that `synthprint --help` stays quick.
+A command stands in the file of its name, or in that of its group. The others help: `options` (what several commands
+are given), `labelled` (opens what a command is given), `enrolled`, `rules` and `intervals` (show what several have to
+show), `tables` and `terminal` (write), `renamed` (old names). Command modules import what they need inside their
+functions, so that `synthprint --help` stays quick.
 """
 
 from __future__ import annotations
@@ -8,28 +11,32 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 import synthprint
 from synthprint.cli import (
-    calibrate,
     cluster,
+    compare,
     corpus,
+    embed,
+    enrol,
     evaluate,
-    explore,
     gallery,
+    grid,
     lint,
+    model,
+    probe,
     report,
-    stress,
-    table1,
+    search,
     terminal,
     timeline,
     trace,
     train,
-    validate,
 )
+from synthprint.cli import map as map_
+from synthprint.cli.renamed import Commands
 from synthprint.errors import SynthprintError
 from synthprint.wording import printable
 
@@ -41,36 +48,39 @@ EXIT_STATUSES = {
     (INTERRUPTED := 130): "it was interrupted by Ctrl-C",
 }
 
+EXAMINE, GALLERIES, MEASURE = "Examine clips", "Enrol sources", "Train and measure"  # sections of the help
+MODELS, DATA = "Models", "Data"
+
 app = typer.Typer(
     name="synthprint",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-corpus_app = typer.Typer(help="Make, and check, what is trained and tested on.", no_args_is_help=True)
+corpus_app = typer.Typer(cls=Commands, help="Make, and check, what is trained and tested on.", no_args_is_help=True)
 corpus_app.command()(corpus.engines)
 corpus_app.command()(corpus.build)
+corpus_app.command()(corpus.split)
 corpus_app.command()(lint.lint)
 
-app.command()(trace.trace)
-app.command()(trace.compare)
-app.command()(timeline.timeline)
-app.command()(report.report)
-app.command()(cluster.cluster)
-app.command()(cluster.promote)
-app.command()(gallery.enrol)
-app.add_typer(gallery.app, name="gallery")
-app.command()(calibrate.calibrate)
-app.command()(train.train)
-app.command()(train.embed)
-app.command()(evaluate.evaluate)
-app.command()(validate.validate)
-app.command()(stress.stress)
-app.command()(explore.probe)
-app.command("map")(explore.map_)
-app.command()(table1.table1)
-app.add_typer(corpus_app, name="corpus")
+app.command(rich_help_panel=EXAMINE)(trace.trace)
+app.command(rich_help_panel=EXAMINE)(compare.compare)
+app.command(rich_help_panel=EXAMINE)(timeline.timeline)
+app.command(rich_help_panel=EXAMINE)(cluster.cluster)
+app.command(rich_help_panel=EXAMINE)(report.report)
+app.command(rich_help_panel=GALLERIES)(enrol.enrol)
+app.add_typer(gallery.app, name="gallery", rich_help_panel=GALLERIES)
+app.command(rich_help_panel=MEASURE)(train.train)
+app.command(rich_help_panel=MEASURE)(embed.embed)
+app.command(rich_help_panel=MEASURE)(evaluate.evaluate)
+app.command(rich_help_panel=MEASURE)(probe.probe)
+app.command("map", rich_help_panel=MEASURE)(map_.map_)
+app.command(rich_help_panel=MEASURE)(grid.grid)
+model.app.command()(search.search)
+app.add_typer(model.app, name="model", rich_help_panel=MODELS)
+app.add_typer(corpus_app, name="corpus", rich_help_panel=DATA)
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,12 +106,15 @@ def main() -> None:
 
 def _status() -> int:
     """Run the command; what is foreseen ends in one line on stderr, anything else in a traceback."""
+    commands = cast("Commands", typer.main.get_command(app))
     try:
-        status = _called()
+        status = _called(commands)
         sys.stdout.flush()
         return status
     except SynthprintError as error:
-        return _failed(str(error))
+        words = commands.words(error.parameter) if error.parameter else None
+        text = f"{error} ({words})" if words else str(error)
+        return _failed(f"{text}; see 'synthprint {error.command} --help'" if error.command else text)
     except OSError as error:
         return _failed(f"{error.filename or 'the system'}: {error.strerror or error}")
     except MemoryError:
@@ -113,9 +126,9 @@ def _status() -> int:
         return UNFORESEEN
 
 
-def _called() -> int:
+def _called(commands: Commands) -> int:
     try:
-        status = app(standalone_mode=False)
+        status = commands(standalone_mode=False)
     except SystemExit as leaving:  # by a library: what it means by its status is not what ours mean
         if isinstance(leaving.__context__, OSError):
             raise leaving.__context__ from None

@@ -1,4 +1,4 @@
-"""`synthprint cluster` and `synthprint promote`: exhibits grouped by source, and a group made a source of a gallery."""
+"""`synthprint cluster`: exhibits grouped by source."""
 
 from __future__ import annotations
 
@@ -7,103 +7,73 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthprint.cli.gallery import report_enrolled, writable
-from synthprint.cli.tables import print_json, print_notes, print_table, say
-from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
-from synthprint.linting.findings import counted
+from synthprint.cli.options import (
+    BackendOption,
+    ChannelOption,
+    ClipsArgument,
+    GalleryOption,
+    JsonOption,
+    ModelOption,
+    ThreadsOption,
+    out_folder,
+)
+from synthprint.cli.tables import print_json, print_notes, print_table, report_left_out, say
+from synthprint.wording import counted, printable
 
 if TYPE_CHECKING:
-    from synthprint.clustering.exhibits import Clustering, Group
+    from synthprint.casework.groups import Clustering, Group
 
 GROUPS, LINKAGE, PICTURE = "groups.json", "linkage.csv", "linkage.svg"
 
 
 def cluster(
-    clips: Annotated[list[Path], typer.Argument(help="Audio files, or folders: all audio below them.")],
-    gallery: Enrolled = None,
-    no_gallery: Annotated[bool, typer.Option("--no-gallery", help="Group only; do not say which are known.")] = False,
-    model: Model = None,
-    backend: Backend = None,
+    clips: ClipsArgument,
+    gallery: GalleryOption = None,
+    no_gallery: Annotated[bool, typer.Option("--no-gallery", help="Group only: do not say which are known.")] = False,
+    model: ModelOption = None,
+    backend: BackendOption = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=-1.0, max=1.0, help="Mean cosine from which on groups are joined (default: the model's)."),
+        typer.Option(
+            min=-1.0,
+            max=1.0,
+            help="Threshold: least mean cosine of groups that are joined.",
+            show_default="the model's",
+        ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="A folder for groups.json, linkage.csv and linkage.svg.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threads: Threads = None,
-    channel: Channel = "auto",
+    out: Annotated[Path | None, out_folder(f"{GROUPS}, {LINKAGE} and {PICTURE}")] = None,
+    as_json: JsonOption = False,
+    threads: ThreadsOption = None,
+    channel: ChannelOption = "auto",
 ) -> None:
     """Which clips come from one source, and which of these are new. Exits with 1 if a clip could not be read."""
-    from synthprint.clustering.exhibits import cluster as grouped
-    from synthprint.clustering.tuning import Tuning
-    from synthprint.conditions import Limits
-    from synthprint.extractors import load_extractor
+    # Long: its options.
+    from synthprint.casework.clusters import cluster as grouped
     from synthprint.files import check_place
-    from synthprint.tracing.calibrations import ComparisonCalibrations
-    from synthprint.tracing.gallery import Gallery
-    from synthprint.tracing.shipped import gallery_folder, model_folder
-    from synthprint.tracing.tracer import Tracer
 
     if out:
         check_place(out, folder=True)
-    folder = model_folder(model)
-    extractor = load_extractor(folder, threads=threads)
-    tuning, calibrations, limits = (
-        Tuning.load(folder, extractor.digest),
-        ComparisonCalibrations.load(folder, extractor.digest),
-        Limits.load(folder, extractor.digest),
-    )
-    tracer = None if no_gallery else Tracer(extractor, Gallery.load(gallery_folder(gallery)), backend)
-    found = grouped(extractor, clips, tuning, threshold, calibrations, limits, tracer, channel)
+    enrolled = None if no_gallery else gallery or "default"
+    found = grouped(clips, model, enrolled, threshold, backend=backend, threads=threads, channel=channel)
     if out:
-        _write(found, extractor.digest, out)
+        _write(found, out)
     if as_json:
         print_json(found.to_dict(), indent=None)
     else:
         _print(found)
     if found.failures and not as_json:
-        say(f"{counted(len(found.failures), 'clip')} could not be grouped:", err=True)
-        for path, reason in found.failures.items():
-            say(f"  {shown(path)}: {reason}", err=True)
+        report_left_out(found.failures.items(), len(found.exhibits) + len(found.failures))
     if found.failures:
         raise typer.Exit(1)
 
 
-def promote(
-    folder: Annotated[Path, typer.Argument(help="What 'synthprint cluster --out' wrote.")],
-    group: Annotated[int, typer.Argument(min=1, help="The number of a group in it.")],
-    source: Annotated[str, typer.Argument(help="The name that the group's system is to have.")],
-    gallery: Annotated[Path, typer.Argument(help="The gallery's folder; it is made where there is none.")],
-    family: Annotated[str | None, typer.Option(help="The family, or architecture, that it belongs to.")] = None,
-    start_from: Annotated[
-        Path | None, typer.Option("--from", help="Start a new gallery as a copy of this one, or of 'default'.")
-    ] = None,
-    model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threads: Threads = None,
-) -> None:
-    """Enrol a group of clips as a source of a gallery. Exits with 1 if a clip was left out."""
-    from synthprint.clustering.record import clips_of
-    from synthprint.tracing.enrolment import from_files
-    from synthprint.tracing.gallery_files import Source
-
-    extractor, place = writable(gallery, start_from, model, threads)
-    enrolment = from_files(extractor, source, clips_of(folder / GROUPS, group, extractor.digest), Source(family))
-    with place.opened() as chosen:
-        enrolled = enrolment.into(chosen)
-        count = chosen.clip_counts().get(source, 0)
-    report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
-
-
-def _write(found: Clustering, extractor: str, out: Path) -> None:
-    from synthprint.clustering.record import linkage_rows, write_groups
+def _write(found: Clustering, out: Path) -> None:
+    from synthprint.casework.record import linkage_rows, write_groups
     from synthprint.errors import MissingDependency
     from synthprint.files import csv_text, together, write_text
 
     with together(out) as folder:
-        write_groups(folder / GROUPS, found, extractor)
+        write_groups(folder / GROUPS, found)
         write_text(folder / LINKAGE, csv_text(linkage_rows(found)), errors="backslashreplace")
         try:
             from synthprint.figures.linkage import linkage_figure
@@ -120,13 +90,13 @@ def _print(found: Clustering) -> None:
     header = ("group", "clips", f"mean {what}", "least", "nearest", "log10 LR", "answer")
     print_table(header, [_row(group, found.log10_lr is not None) for group in found.groups], header[:-1])
     for group in found.groups:
-        say(f"group {group.number}: " + ", ".join(shown(found.exhibits[i].path) for i in group.members))
+        say(f"group {group.number}: " + ", ".join(printable(found.exhibits[i].path) for i in group.members))
     if found.tuning:
         say(f"Groups are {found.tuning.sentence()}.")
     if found.population:
         say(f"An LR weighs one source against two; calibrated on {found.population}.")
-    print_notes(f"one file under several names: {', '.join(map(shown, paths))}" for paths in found.repeated())
-    print_notes(f"{shown(clip.path)}: {warning}" for clip in found.exhibits for warning in clip.warnings)
+    print_notes(f"one file under several names: {', '.join(map(printable, paths))}" for paths in found.repeated())
+    print_notes(f"{printable(clip.path)}: {warning}" for clip in found.exhibits for warning in clip.warnings)
     print_notes(found.warnings)
 
 

@@ -1,4 +1,4 @@
-"""`synthprint corpus engines` and `synthprint corpus build`: the open corpus of real synthesizers."""
+"""`synthprint corpus …`: the open corpus of real synthesizers, and splits of corpora. `corpus lint` is in `lint`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthprint.cli.options import JsonOption, seed_option
 from synthprint.cli.tables import print_json, say
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ MAX_REASONS = 10  # kinds of failure that are shown; failures.csv has all
 
 
 def engines(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Which speech synthesizers and vocoders are installed, and how to install the rest."""
+    """Which synthesizers and vocoders are installed, and how to get the rest."""
     from synthprint.corpus import catalogue
 
     entries = catalogue.catalogue()
@@ -35,27 +36,34 @@ def engines(
 
 
 def build(
-    folder: Annotated[Path, typer.Argument(help="Where the corpus goes; what is there already is kept.")],
-    seed: Annotated[int, typer.Option(help="Which sentences are said.")] = 0,
+    folder: Annotated[Path, typer.Argument(help="A folder for the corpus; what is there already stays.")],
+    seed: Annotated[int, seed_option(least=None)] = 0,
     engines: Annotated[
-        str | None, typer.Option(help="Engines or systems to use, with commas; by default all that are installed.")
+        str | None, typer.Option(help="Engines or systems, commas between.", show_default="all that are installed")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Of tts, copysyn, codec, human, with commas.")] = "tts,copysyn,human",
-    languages: Annotated[str | None, typer.Option(help="Language codes, with commas: en,de,fi.")] = None,
+    kinds: Annotated[
+        str, typer.Option(help="Kinds of source, commas between: tts, copysyn, codec, human.")
+    ] = "tts,copysyn,human",
+    languages: Annotated[
+        str | None, typer.Option(help="Languages: codes, commas between: en,de,fi.", show_default="all")
+    ] = None,
     clips: Annotated[int, typer.Option(min=1, help="Clips of each source that reads text, at most.")] = 120,
     copies: Annotated[int, typer.Option(min=1, help="Clips of each vocoder, at most.")] = 60,
     limit: Annotated[int | None, typer.Option(min=1, help="Clips in all, at most.")] = None,
     texts: Annotated[
-        Path | None, typer.Option(help="Your own sentences: CSV or TSV with language and text, or fi.txt.")
+        Path | None, typer.Option(help="Sentences of your own: CSV or TSV with language and text, or fi.txt.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Programs at a time; by default one per core.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Jobs: speech programs that run at once.", show_default="one per core")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Speak a corpus with the synthesizers and vocoders that are installed, and write its manifest.
+    """Speak a corpus with what is installed, and write its manifest.
 
     Train, dev and test share no sentence; dev and test have seen and unseen sources in seen and unseen languages.
     It can be stopped at any time and goes on where it was.
     """
+    # Long: its options.
     from synthprint.corpus import building
 
     built = building.build(
@@ -74,6 +82,38 @@ def build(
         print_json(_summary(built), ascii_only=False)
     else:
         _show_built(built)
+
+
+def split(
+    out: Annotated[Path, typer.Argument(help="A file for the manifest, as CSV.")],
+    data: Annotated[
+        list[str], typer.Option("--data", help="NAME=DATA: a corpus and its manifest or folder (may be repeated).")
+    ],
+    held_out: Annotated[
+        Path,
+        typer.Option("--held-out", help="Sources of dev and test: a TOML file that lists them for each corpus."),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Put data sets into one manifest with train, dev and test splits, and sources that training never meets."""
+    from synthprint import files
+    from synthprint.manifests.opening import open_manifest
+    from synthprint.manifests.splits import joined, read_held_out
+
+    files.check_place(out)
+    corpora = {}
+    for pair in data:
+        name, _, path = pair.partition("=")
+        if not (name and path):
+            raise typer.BadParameter(f"{pair!r} is not NAME=DATA", param_hint="--data")
+        corpora[name] = open_manifest(path)
+    manifest = joined(corpora, read_held_out(held_out))
+    manifest.save(out)
+    counts = {part: sum(u.split == part for u in manifest) for part in ("train", "dev", "test")}
+    if as_json:
+        print_json({"manifest": str(out), "clips": len(manifest), "sources": len(manifest.sources), "splits": counts})
+    else:
+        say(f"{out}: {', '.join(f'{count:,} {part}' for part, count in counts.items())} clips")
 
 
 def _listed(text: str | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""`synthprint evaluate`: how well embeddings tell the sources apart."""
+"""`synthprint evaluate`: how well embeddings, or scores, tell the sources apart."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synthprint.cli.labelled import LABELS, Protocol, Split, naming, open_embeddings, open_labelled
+from synthprint.cli.intervals import validate
+from synthprint.cli.labelled import holds_embeddings, naming, open_embeddings, open_labelled
+from synthprint.cli.options import (
+    AllOption,
+    JsonOption,
+    OptionalManifestOption,
+    ProtocolOption,
+    SplitOption,
+    ThreadsOption,
+    backend_option,
+    out_folder,
+    seed_option,
+)
 from synthprint.cli.tables import print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from synthprint.metrics import Det
-    from synthprint.scoring import AllPairs, Evaluation, Group
+    from synthprint.scoring.all_pairs import AllPairs, Evaluation, PairGroup
     from synthprint.types import Embeddings
 
 WORST_SOURCES = 10
@@ -22,40 +34,78 @@ P_TARGET = 0.01
 
 
 def evaluate(
-    embeddings: Annotated[Path, typer.Argument(help="What `synthprint embed` wrote.")],
-    manifest: Annotated[Path | None, LABELS] = None,
-    protocol: Protocol = None,
-    split: Split = None,
+    file: Annotated[
+        Path, typer.Argument(help="Embeddings: what 'synthprint embed' wrote; or scores: a CSV, or a list of trials.")
+    ],
+    manifest: OptionalManifestOption = None,
+    protocol: ProtocolOption = None,
+    split: SplitOption = None,
     trials: Annotated[
-        Path | None, typer.Option(help="A list of trials, `1 enrolment test` a line (1 is target), to score.")
+        Path | None, typer.Option(help="Trials to score: a list, '1 enrolment test' a line (1 is target).")
     ] = None,
-    all_sources: Annotated[bool, typer.Option("--all", help="List every source, not the worst alone.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A folder for evaluation.json, det.png and det.svg.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads that count (default: one per core).")] = None,
+    all_sources: AllOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    out: Annotated[Path | None, out_folder("evaluation.json, or validation.html and .json, with plots")] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Intervals over sources, likelihood ratios and more, on a page.")
+    ] = False,
+    enrol: Annotated[
+        str | None,
+        typer.Option(help="Split of embeddings whose clips are enrolled.", show_default="leave one clip out"),
+    ] = None,
+    backend: Annotated[str | None, backend_option("what scores the embeddings", "centroid")] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="Scale of a file's scores: raw, or of LRs: log10 or ln.", show_default="raw"),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Calibration of raw scores: logistic, pav or kde.", show_default="logistic"),
+    ] = None,
+    p_target: Annotated[float | None, typer.Option(help="Prior of minDCF.", show_default="0.01")] = None,
+    replicates: Annotated[
+        int | None,
+        typer.Option(min=0, help="Replicates of the bootstrap over sources; 0: no intervals.", show_default="500"),
+    ] = None,
+    seed: Annotated[int | None, seed_option("1")] = None,
 ) -> None:
-    """The equal error rate over all pairs of a manifest's utterances, over a list of trials, or both.
+    """How well embeddings, or scores, tell the sources apart.
 
-    A pair of one source is a target, any other a nontarget; docs/conventions.md says what each figure is.
+    Embeddings: the equal error rate over all pairs of a manifest's clips, over a list of trials, or both.
+
+    With --intervals, and for a file of scores: intervals over sources, likelihood ratios, minDCF, identification, and
+    a page. The options below --intervals ask for the same.
+
+    A file of scores is a CSV with a column 'score', or '1 enrolment test score' a line. docs/conventions.md and
+    docs/validation.md say what each figure is.
     """
+    # Long: its options.
     from synthprint.errors import ManifestError
     from synthprint.files import check_place
 
+    settings = {"scale": scale, "method": method, "p_target": p_target, "replicates": replicates, "seed": seed}
+    validating = intervals or any(value is not None for value in (enrol, backend, *settings.values()))
+    if validating or not holds_embeddings(file):
+        if trials is not None or all_sources:
+            raise typer.BadParameter("--trials and --all are of embeddings, without --intervals or an option below it")
+        validate(file, manifest, protocol, split, enrol, backend, settings, out, as_json)
+        return
     if manifest is None and trials is None:
         raise ManifestError("nothing to evaluate against: give --manifest, --trials, or both")
     if out is not None:
         check_place(out, folder=True)
-    loaded = open_embeddings(embeddings)
-    result: dict[str, Any] = {"embeddings": str(embeddings), "dim": loaded.dim, "extractor": loaded.extractor}
+    loaded = open_embeddings(file)
+    result: dict[str, Any] = {"embeddings": str(file), "dim": loaded.dim, "extractor": loaded.extractor}
     curves: dict[str, Det] = {}
     evaluation = None
     if manifest is not None:
-        with naming(embeddings):
+        with naming(file):
             evaluation, where = _all_pairs(loaded, manifest, protocol, split, threads)
         result |= {**where, "all_pairs": evaluation.to_dict()}
         curves |= evaluation.curves
     if trials is not None:
-        with naming(embeddings):
+        with naming(file):
             result["trials"], curves["trials"] = _trials(loaded, trials)
     if out is not None:
         _write(out, result, curves)
@@ -71,25 +121,22 @@ def evaluate(
 def _all_pairs(
     embeddings: Embeddings, path: Path, protocol: str | None, split: str | None, threads: int | None
 ) -> tuple[Evaluation, dict[str, Any]]:
-    from synthprint.scoring import evaluate_all_pairs
+    from synthprint.scoring.all_pairs import evaluate_all_pairs
+    from synthprint.types import Labelled
 
     chosen, where = open_labelled(embeddings, path, protocol, split)
-    evaluation = evaluate_all_pairs(
-        embeddings.select([u.id for u in chosen]),
-        [u.source for u in chosen],
-        [u.quadrant for u in chosen],
-        threads,
-    )
+    labelled = Labelled.from_manifest(embeddings, chosen)
+    evaluation = evaluate_all_pairs(labelled.embeddings, labelled.sources, [u.quadrant for u in chosen], threads)
     return evaluation, where
 
 
 def _trials(embeddings: Embeddings, path: Path) -> tuple[dict[str, Any], Det]:
     from synthprint import metrics
-    from synthprint.scoring import score_trials
+    from synthprint.scoring.all_pairs import score_trials
     from synthprint.types import Trials
 
     scores = score_trials(embeddings, Trials.load(path))
-    both = scores.target, scores.nontarget
+    both = scores.target_scores, scores.nontarget_scores
     figures = {
         "list": str(path),
         "eer": metrics.eer(*both),
@@ -137,6 +184,6 @@ def _show_trials(trials: Mapping[str, Any]) -> None:
     print_table(names, [(*row, f"{trials['targets']:,}", f"{trials['nontargets']:,}")], names)
 
 
-def _cells(group: AllPairs | Group) -> tuple[str, str, str]:
+def _cells(group: AllPairs | PairGroup) -> tuple[str, str, str]:
     eer = "-" if group.eer is None else f"{100 * group.eer:.2f}"
     return eer, f"{group.targets:,}", f"{group.nontargets:,}"

@@ -1,22 +1,40 @@
-"""Embeddings and the manifest that names their sources, brought together."""
+"""Data sets and embeddings opened, and embeddings and the manifest that names their sources brought together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from synthprint.cli.tables import say
 
-LABELS = typer.Option("--manifest", "-m", help="Whose sources these are: a .csv, .jsonl or .parquet, or a data set.")
-Protocol = Annotated[str | None, typer.Option(help="How to read the data set; by default found out.")]
-Split = Annotated[str | None, typer.Option(help="Only this split of the manifest: train, dev or test.")]
-
 if TYPE_CHECKING:
     from synthprint.types import Embeddings, Manifest
+
+
+def open_split(data: Path, protocol: str | None, split: str | None, preferred: str | None = None) -> Manifest:
+    """A data set, or a split of it: the one that is named, else the preferred one where there is such."""
+    from synthprint.manifests.opening import open_manifest
+
+    manifest = open_manifest(data, protocol)
+    if split is None and any(u.split == preferred for u in manifest):
+        split = preferred
+    return manifest.split(split) if split else manifest
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Whether a file is to be read as embeddings, by its name or its first bytes; or as a text of scores."""
+    from synthprint.reading.doors import open_regular
+
+    if path.suffix == ".safetensors":
+        return True
+    try:
+        with open_regular(path) as file:
+            head = file.read(9)  # the header's length and its first sign
+    except OSError:
+        return False
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size
 
 
 def open_embeddings(path: Path) -> Embeddings:
@@ -57,7 +75,7 @@ def open_labelled(
         ManifestError: it cannot be read, or has no such split.
         EmbeddingsError: none of its utterances has an embedding.
     """
-    from synthprint.manifests import open_manifest
+    from synthprint.manifests.opening import open_manifest
 
     manifest = open_manifest(path, protocol)
     if split is not None:

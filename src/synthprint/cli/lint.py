@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthprint.cli.options import DataArgument, JsonOption, ProtocolOption, per_source_option
 from synthprint.cli.tables import print_json, say
 
 if TYPE_CHECKING:
@@ -20,18 +20,19 @@ COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "cy
 
 
 def lint(
-    data: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet manifest, or a data set's folder.")],
-    protocol: Annotated[str | None, typer.Option(help="How to read the folder; by default found out.")] = None,
+    data: DataArgument,
+    protocol: ProtocolOption = None,
     audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Look at the files too.")] = True,
-    per_source: Annotated[
-        int | None, typer.Option(min=1, help="How many files of each source to decode (default: 100).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    per_source: Annotated[int | None, per_source_option("decoded", show_default="100")] = None,
+    as_json: JsonOption = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
 ) -> None:
-    """Look for what is wrong with a corpus, or would mislead those who measure on it. Exits with 1 on errors."""
+    """Look for what is wrong with a corpus, or would mislead who measures on it.
+
+    Exits with 1 on errors.
+    """
     from synthprint.linting import linter as linting
-    from synthprint.manifests import open_manifest
+    from synthprint.manifests.opening import open_manifest
 
     manifest = open_manifest(data, protocol)
     report = linting.lint(manifest, audio=audio, clips_per_source=per_source or linting.CLIPS_PER_SOURCE)
@@ -46,7 +47,7 @@ def lint(
 def _show(report: Report) -> None:
     from rich.console import Console
 
-    from synthprint.linting.findings import counted
+    from synthprint.wording import counted
 
     console = Console(highlight=False)
     splits = ", ".join(f"{name or 'no split'} {n:,}" for name, n in report.splits.items())

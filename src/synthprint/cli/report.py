@@ -8,52 +8,60 @@ from typing import Annotated
 
 import typer
 
-from synthprint.cli.tables import say
-from synthprint.cli.trace import Backend, Channel, Enrolled, Model, Threads, shown
-from synthprint.linting.findings import counted
+from synthprint.cli.options import (
+    BackendOption,
+    ChannelOption,
+    ClipsArgument,
+    GalleryOption,
+    JsonOption,
+    ModelOption,
+    ThreadsOption,
+    out_file,
+)
+from synthprint.cli.tables import print_json, report_left_out, say
+from synthprint.wording import counted
 
 
 def report(
-    clips: Annotated[list[Path], typer.Argument(help="Audio files, or folders: all audio below them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write: ends in .html.")],
-    json_out: Annotated[Path | None, typer.Option("--json", help="Also write all of it as JSON, to this file.")] = None,
-    case: Annotated[str, typer.Option(help="What the case is called: the title.")] = "",
-    question: Annotated[str, typer.Option(help="What was asked.")] = "",
-    analyst: Annotated[str, typer.Option(help="Who examined.")] = "",
-    date: Annotated[str, typer.Option(help="The date, as it is to stand there.")] = "",
-    gallery: Enrolled = None,
-    model: Model = None,
-    backend: Backend = None,
-    threads: Threads = None,
-    channel: Channel = "auto",
+    clips: ClipsArgument,
+    out: Annotated[Path, out_file("the page: ends in .html")],
+    record: Annotated[Path | None, typer.Option("--record", help="A file for the whole record, as JSON.")] = None,
+    case: Annotated[str, typer.Option(help="Case: its title.")] = "",
+    question: Annotated[str, typer.Option(help="Question: what was asked.")] = "",
+    analyst: Annotated[str, typer.Option(help="Analyst: who examined.")] = "",
+    date: Annotated[str, typer.Option(help="Date: as it is to stand on the page.")] = "",
+    gallery: GalleryOption = None,
+    model: ModelOption = None,
+    backend: BackendOption = None,
+    as_json: JsonOption = False,
+    threads: ThreadsOption = None,
+    channel: ChannelOption = "auto",
 ) -> None:
-    """Examine clips and write a report that can be printed and repeated. Exits with 1 if a clip could not be read."""
-    from synthprint import files
-    from synthprint.errors import OutputError
-    from synthprint.reporting.case import Question, examine
-    from synthprint.reporting.page import report_page
-    from synthprint.tracing.tracer import Tracer
+    """Examine clips and write a report that can be printed and repeated.
 
-    if out.suffix != ".html":
-        raise OutputError(out, "its name must end in .html", "name such a file")
-    for file in filter(None, (out, json_out)):
-        files.check_place(file)
+    Exits with 1 if a clip could not be read.
+    """
+    # Long: its options.
+    from synthprint.casework.report import report as write_report
+
+    if as_json and any(clip.suffix == ".json" for clip in clips):  # as this was called before
+        raise typer.BadParameter("--json prints the record, and names no file; to write it, give --record FILE")
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
-             "--gallery": gallery, "--model": model, "--backend": backend, "--json": json_out,
+             "--gallery": gallery, "--model": model, "--backend": backend, "--record": record,
              "--channel": channel if channel != "auto" else None}  # fmt: skip
     options = [word for name, value in named.items() if value for word in (name, str(value))]
     words = ["synthprint", "report", "-o", str(out), *options]
     command = shlex.join(
         [*words, *(["--"] if any(str(clip).startswith("-") for clip in clips) else []), *map(str, clips)]
     )
-    tracer = Tracer.load(gallery, model, backend, threads, channel)
-    found = examine(tracer, clips, Question(case, question, analyst, date), command)
-    with files.atomic(out) as page:  # it takes its place when the other file has
-        page.write_text(report_page(found), encoding="utf-8", errors="backslashreplace")
-        if json_out:
-            files.write_json(json_out, found.to_dict())
-    say(f"{out}: {counted(len(found.clips), 'clip')} examined")
-    for path, unread in found.failures.items():
-        say(f"left out: {shown(path)}: {unread.reason}", err=True)
+    found = write_report(
+        clips, out, gallery, model, case=case, question=question, analyst=analyst, date=date, record=record,
+        backend=backend, threads=threads, channel=channel, command=command,
+    )  # fmt: skip
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        say(f"{out}: {counted(len(found.clips), 'clip')} examined")
+        report_left_out((path, unread.reason) for path, unread in found.failures.items())
     if found.failures:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from synthprint.wording import printable
+from synthprint.wording import counted, printable
 
 
 def say(text: str, err: bool = False) -> None:
@@ -51,3 +51,20 @@ def print_notes(notes: Iterable[str]) -> None:
     """Print on stderr what makes an answer less sure, or less whole."""
     for note in notes:
         say(f"note: {printable(note)}", err=True)
+
+
+def report_left_out(failures: Iterable[tuple[str, str]], clips: int | None = None, most: int | None = None) -> None:
+    """List on stderr the clips that were left out, a line each.
+
+    Args:
+        failures: the name of each, and the reason.
+        clips: how many there were in all; with it a last line counts.
+        most: lines at most; by default all.
+    """
+    failures = list(failures)
+    for name, reason in failures[:most]:
+        say(f"left out: {printable(name)}: {reason}", err=True)
+    if hidden := len(failures[len(failures) if most is None else most :]):
+        say(f"left out: {hidden:,} more", err=True)
+    if failures and clips is not None:
+        say(f"{len(failures):,} of {counted(clips, 'clip')} left out", err=True)

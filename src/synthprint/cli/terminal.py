@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+FLAGS = {"start_from": "--from"}  # parameter of the library -> option, where it is not called the same
 PLAIN = "synthprint.plain"  # the name of the way to write what an encoding lacks
 STAND_INS = {
     "≥": ">=", "≤": "<=", "≈": "~", "≠": "!=", "±": "+-", "×": "x", "÷": "/", "·": ".", "−": "-", "√": "sqrt",
@@ -31,6 +32,11 @@ STAND_INS = {
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "✓": "yes", "✗": "no", "\ufffd": "?",
 }  # fmt: skip
 DRAWN = dict.fromkeys("─━═╌╍╴╸", "-") | dict.fromkeys("│┃║", "|")  # by rich: lines of tables and bars
+
+
+def flag(parameter: str) -> str:
+    """The option that gives a parameter of the library, where a command has it."""
+    return FLAGS.get(parameter, "--" + parameter.replace("_", "-"))
 
 
 def stand_in(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -71,7 +77,9 @@ class _Stream(io.FileIO):
             self.failed = True
             if self.is_error:
                 return size
-            raise OutputError(self.called, OutputError.of(self.called, error).reason, "send it elsewhere") from error
+            raise OutputError(
+                self.called, OutputError.from_os_error(self.called, error).reason, "send it elsewhere"
+            ) from error
 
     def _written(self, data: ReadableBuffer) -> int:
         while (count := super().write(data)) is None:  # a pipe that does not block, and is full

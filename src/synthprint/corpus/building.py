@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,12 +18,14 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from synthprint import audio, files, temporaries
+from synthprint import files, temporaries
+from synthprint.background import processors
 from synthprint.corpus import catalogue, human, texts
-from synthprint.corpus.plan import Clip, plan
+from synthprint.corpus.plan import PlannedClip, plan
 from synthprint.errors import EngineError, ManifestError, SynthprintError
 from synthprint.progress import progress
 from synthprint.shelves import Engine, Recording, Synthesizer, System, Vocoder
+from synthprint.sound import audio
 from synthprint.types import Manifest, Utterance
 
 T = TypeVar("T")
@@ -34,11 +35,17 @@ TRIM_LEVEL = 64  # of 32768: below it is silence, when two clips are compared
 
 @dataclass(frozen=True)
 class Built:
-    """What a build left: the manifest, where it is, and (clip, reason) of every clip that is missing."""
+    """A corpus that was spoken.
+
+    Attributes:
+        manifest: its clips.
+        path: where the manifest lies.
+        failures: (clip, reason) of every clip that is missing.
+    """
 
     manifest: Manifest
     path: Path
-    failures: list[tuple[Clip, str]] = field(default_factory=list)
+    failures: list[tuple[PlannedClip, str]] = field(default_factory=list)
 
 
 def build(
@@ -57,38 +64,31 @@ def build(
     """Speak a corpus into `folder` and write `manifest.csv` and `failures.csv` there.
 
     Args:
-        seed: which sentences are said.
-        clips, copies: at most so many clips of a source that reads text, of a vocoder.
-        only: engines, or systems, to use; all that are installed by default.
-        kinds: of "tts", "copysyn", "codec", "human".
-        languages: ISO 639-1 codes; by default all that there are sentences and voices for.
-        sentences: a file of one's own (see `texts.from_file`).
-        limit: at most so many clips in all.
-        jobs: how many programs run at a time; by default one per core.
+        folder: where the corpus lies; a build that was stopped goes on there.
+        seed: decides which sentences are said.
+        clips: number of clips of each source that reads text, at most.
+        copies: number of clips of each vocoder, at most.
+        only: names of engines, or of systems, to use; None: all that are installed.
+        kinds: of systems, out of "tts", "copysyn", "codec" and "human".
+        languages: ISO 639-1 codes; None: all that there are sentences and voices for.
+        sentences: a file with the sentences to say (see `texts.from_file`); None: those that come with synthprint.
+        limit: number of clips in all, at most.
+        jobs: number of programs that run at a time; None: one per core.
 
     Raises:
         EngineError: nothing that was asked for is installed, or not one clip was made.
         ManifestError: there is no sentence to say.
     """
     folder = Path(folder)
-    voices = catalogue.chosen(only, kinds)
-    spoken = {language for system in voices for language in system.languages}
-    silent = sorted(set(languages or ()) - spoken)
-    if silent:
-        there = ", ".join(sorted(spoken))
-        raise EngineError(f"nothing that is installed, of what was asked for, speaks {silent[0]!r}; it speaks: {there}")
-    said = texts.gather(languages or spoken, sentences)
-    if human.HUMAN in voices and "en" in {sentence.language for sentence in said}:
-        said += human.prompts()
-    planned = plan(list(voices), said, seed, clips, copies, limit)
+    voices = catalogue.voices(only, kinds)
+    planned = plan(list(voices), _sentences(voices, languages, sentences), seed, clips, copies, limit)
     if not planned:
-        raise ManifestError("no installed engine speaks a language that there are sentences in; see 'corpus engines'")
-    for place in folder.glob("fake/*/*"):  # where a build that was killed may have left something
-        temporaries.sweep(place)
-    for leftover in folder.glob("fake/*/*/.*.tmp.flac"):  # of a version before
-        if not temporaries.OWN.fullmatch(leftover.name):
-            leftover.unlink()
-    failures: list[tuple[Clip, str]] = []
+        raise ManifestError(
+            "no installed engine speaks a language that there are sentences in; see the catalogue of engines",
+            command="corpus engines",
+        )
+    _sweep(folder)
+    failures: list[tuple[PlannedClip, str]] = []
     with progress("speaking", len(planned)) as shown:
         for copied in (False, True):  # a vocoder needs its original
             stage = [clip for clip in planned if (clip.original is not None) == copied]
@@ -104,23 +104,47 @@ def build(
     return Built(manifest, folder / "manifest.csv", failures)
 
 
+def _sentences(voices: Collection[System], languages: Sequence[str] | None, file: Path | None) -> list[texts.Sentence]:
+    """What there is to say, in the languages asked for, or in all that the voices speak."""
+    spoken = {language for system in voices for language in system.languages}
+    silent = sorted(set(languages or ()) - spoken)
+    if silent:
+        offered = ", ".join(sorted(spoken))
+        raise EngineError(
+            f"nothing that is installed, of what was asked for, speaks {silent[0]!r}; it speaks: {offered}"
+        )
+    said = texts.gather(languages or spoken, file)
+    if human.HUMAN_SPEECH in voices and "en" in {sentence.language for sentence in said}:
+        said += human.prompts()
+    return said
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a build that was killed may have left."""
+    for place in folder.glob("fake/*/*"):
+        temporaries.sweep(place)
+    for leftover in folder.glob("fake/*/*/.*.tmp.flac"):  # of a version before
+        if not temporaries.OWN.fullmatch(leftover.name):
+            leftover.unlink()
+
+
 def _make(
     folder: Path,
     voices: dict[System, Engine],
-    clips: Sequence[Clip],
+    clips: Sequence[PlannedClip],
     jobs: int | None,
     advance: Callable[[int], None],
-) -> list[tuple[Clip, str]]:
+) -> list[tuple[PlannedClip, str]]:
     """Make the clips that are missing, in parallel batches; returns those that failed, with the reason."""
-    missing: dict[tuple[System, str], list[Clip]] = defaultdict(list)
+    missing: dict[tuple[System, str], list[PlannedClip]] = defaultdict(list)
     for clip in clips:
         if (folder / clip.path).exists():
             advance(1)
         else:
             missing[clip.system, clip.sentence.language].append(clip)
     batches = [batch for group in missing.values() for batch in _batched(group, BATCH)]
-    failures: list[tuple[Clip, str]] = []
-    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
+    failures: list[tuple[PlannedClip, str]] = []
+    pool = ThreadPoolExecutor(jobs or processors())
     try:
         futures = [pool.submit(_batch, folder, voices[batch[0].system], batch) for batch in batches]
         for future in as_completed(futures):
@@ -132,14 +156,14 @@ def _make(
     return failures
 
 
-def _batch(folder: Path, engine: Engine, clips: Sequence[Clip]) -> tuple[int, list[tuple[Clip, str]]]:
+def _batch(folder: Path, engine: Engine, clips: Sequence[PlannedClip]) -> tuple[int, list[tuple[PlannedClip, str]]]:
     """Let one engine make some clips of one system in one language, and keep what it made."""
     failures = []
     try:
-        made = _ask(folder, engine, clips)
+        results = _ask(folder, engine, clips)
     except Exception as error:  # a foreign engine may raise anything; the others go on
-        made = [EngineError(str(error) if isinstance(error, SynthprintError) else repr(error))] * len(clips)
-    for clip, result in zip(clips, made, strict=True):
+        results = [EngineError(str(error) if isinstance(error, SynthprintError) else repr(error))] * len(clips)
+    for clip, result in zip(clips, results, strict=True):
         if isinstance(result, Recording):
             _write(folder / clip.path, result)
         else:
@@ -147,20 +171,20 @@ def _batch(folder: Path, engine: Engine, clips: Sequence[Clip]) -> tuple[int, li
     return len(clips), failures
 
 
-def _ask(folder: Path, engine: Engine, clips: Sequence[Clip]) -> list[Recording | EngineError]:
+def _ask(folder: Path, engine: Engine, clips: Sequence[PlannedClip]) -> list[Recording | EngineError]:
     system, language = clips[0].system, clips[0].sentence.language
     if system.kind == "human":
         return [human.read(clip.sentence) for clip in clips]
     if clips[0].original is None:
         return cast(Synthesizer, engine).speak(system, [clip.sentence.text for clip in clips], language)
-    made: list[Recording | EngineError] = []
+    recordings: list[Recording | EngineError] = []
     for clip in clips:
         original = folder / clip.original.path if clip.original else Path()
         if not original.exists():
-            made.append(EngineError(f"{system.name}: its original {clip.path} was not made"))
+            recordings.append(EngineError(f"{system.name}: its original {clip.path} was not made"))
         else:
-            made += cast(Vocoder, engine).resynthesise(system, [audio.load(original)])
-    return made
+            recordings += cast(Vocoder, engine).resynthesise(system, [audio.load(original)])
+    return recordings
 
 
 def _write(path: Path, recording: Recording) -> None:
@@ -174,10 +198,10 @@ def _write(path: Path, recording: Recording) -> None:
 
 
 def _utterances(
-    folder: Path, clips: Sequence[Clip], jobs: int | None
-) -> tuple[list[Utterance], list[tuple[Clip, str]]]:
+    folder: Path, clips: Sequence[PlannedClip], jobs: int | None
+) -> tuple[list[Utterance], list[tuple[PlannedClip, str]]]:
     """The manifest's rows; and the clips left out because another source says the very same samples."""
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool, progress("checking", len(clips)) as shown:
+    with ThreadPoolExecutor(jobs or processors()) as pool, progress("checking", len(clips)) as shown:
         looked = []
         for clip, seen in zip(clips, pool.map(lambda clip: _look(folder / clip.path), clips), strict=True):
             looked.append((clip, *seen))
@@ -205,7 +229,7 @@ def _look(path: Path) -> tuple[str, float, int]:
     return hashlib.sha256(speech.tobytes()).hexdigest(), len(samples) / rate, rate
 
 
-def _utterance(clip: Clip, duration_s: float, sample_rate: int) -> Utterance:
+def _utterance(clip: PlannedClip, duration_s: float, sample_rate: int) -> Utterance:
     system, original = clip.system, clip.original
     extra = {
         "kind": system.kind,
@@ -229,7 +253,7 @@ def _utterance(clip: Clip, duration_s: float, sample_rate: int) -> Utterance:
     )
 
 
-def _write_failures(path: Path, failures: Iterable[tuple[Clip, str]]) -> None:
+def _write_failures(path: Path, failures: Iterable[tuple[PlannedClip, str]]) -> None:
     header = ["path", "source", "language", "text_id", "reason"]
     rows = [[c.path, c.system.name, c.sentence.language, c.sentence.text_id, reason] for c, reason in failures]
     files.write_text(path, files.csv_text([header, *rows], end="\r\n"), errors="backslashreplace")

@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthprint import processes, shelves
+from synthprint import shelves
 from synthprint.corpus import human, texts
 from synthprint.errors import EngineError
 from synthprint.shelves import Engine, System
+from synthprint.sound import processes
 
 KINDS = ("tts", "copysyn", "human")  # what a corpus is made of by default
 ALL_KINDS = (*KINDS, "codec")  # codecs only when asked for: they make no speech
@@ -19,8 +20,13 @@ ALL_KINDS = (*KINDS, "codec")  # codecs only when asked for: they make no speech
 
 @dataclass(frozen=True)
 class Entry:
-    """A system, the `engine` that offers it, and the system as far as it is `installed` (in fewer languages
-    perhaps), or None."""
+    """A system of the catalogue.
+
+    Attributes:
+        engine: name of the engine that offers it.
+        system: the system.
+        installed: the system as far as it is installed, perhaps in fewer languages; None where it is not.
+    """
 
     engine: str
     system: System
@@ -29,9 +35,9 @@ class Entry:
 
 def engines() -> dict[str, Engine]:
     """Every engine of the shelf, and the human prompts, by name."""
-    found: dict[str, Engine] = {name: shelves.find("engines", name)() for name in shelves.names("engines")}
-    found["human"] = human.AsteriskPrompts()
-    return found
+    by_name: dict[str, Engine] = {name: shelves.find("engines", name)() for name in shelves.names("engines")}
+    by_name["human"] = human.AsteriskPrompts()
+    return by_name
 
 
 def catalogue() -> list[Entry]:
@@ -43,7 +49,7 @@ def catalogue() -> list[Entry]:
     return entries
 
 
-def chosen(only: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> dict[System, Engine]:
+def voices(only: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> dict[System, Engine]:
     """The installed systems of these kinds, each with its engine.
 
     Args:
@@ -52,25 +58,28 @@ def chosen(only: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> d
     Raises:
         EngineError: a name or kind is unknown, or nothing that was asked for is installed.
     """
-    there = engines()
-    systems = [system for engine in there.values() for system in engine.systems]
-    _check(only or (), {*there, *(system.name for system in systems)}, "engine or system")
+    by_name = engines()
+    systems = [system for engine in by_name.values() for system in engine.systems]
+    _check(only or (), {*by_name, *(system.name for system in systems)}, "engine or system")
     _check(kinds, set(ALL_KINDS), "kind of engine")
-    voices = {
+    installed = {
         system: engine
-        for name, engine in there.items()
+        for name, engine in by_name.items()
         for system in engine.installed()
         if system.kind in kinds and (only is None or name in only or system.name in only)
     }
-    if not voices:
-        raise EngineError("no synthesizer that was asked for is installed; 'synthprint corpus engines' says how to")
-    return voices
+    if not installed:
+        raise EngineError(
+            "no synthesizer that was asked for is installed; the catalogue of engines says how to install one",
+            command="corpus engines",
+        )
+    return installed
 
 
-def _check(names: Iterable[str], known: set[str], what: str) -> None:
-    unknown = next((name for name in names if name not in known), None)
+def _check(names: Iterable[str], valid: set[str], what: str) -> None:
+    unknown = next((name for name in names if name not in valid), None)
     if unknown is not None:
-        raise EngineError(f"no {what} is called {unknown!r}; there are: {', '.join(sorted(known))}")
+        raise EngineError(f"no {what} is called {unknown!r}; there are: {', '.join(sorted(valid))}")
 
 
 def missing_packages(entries: Iterable[Entry]) -> list[str]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from synthprint import processes
 from synthprint.corpus.texts import Sentence
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 BYTES_PER_S = 8_000  # G.722 at 64 kbit/s
 MIN_DURATION_S, MAX_DURATION_S = 2.5, 7.0
 
-HUMAN = System(
+HUMAN_SPEECH = System(
     "human",
     "human",
     "human",
@@ -32,7 +32,7 @@ HUMAN = System(
 class AsteriskPrompts:
     """The prompts, as far as they are installed, in the shape of an engine."""
 
-    systems: tuple[System, ...] = (HUMAN,)
+    systems: tuple[System, ...] = (HUMAN_SPEECH,)
 
     def installed(self) -> tuple[System, ...]:
         return self.systems if PROMPTS.is_dir() and shutil.which("ffmpeg") else ()
@@ -40,11 +40,11 @@ class AsteriskPrompts:
 
 def prompts() -> list[Sentence]:
     """The prompts of a sentence's length. The package has no transcripts: their text is empty."""
-    found = []
+    sentences = []
     for path in sorted(PROMPTS.glob("*.g722")):
         if MIN_DURATION_S <= path.stat().st_size / BYTES_PER_S <= MAX_DURATION_S:
-            found.append(Sentence(f"human.{path.stem}", "en", "", f"human.{path.stem}"))
-    return found
+            sentences.append(Sentence(f"human.{path.stem}", "en", "", f"human.{path.stem}"))
+    return sentences
 
 
 def read(sentence: Sentence) -> Recording:

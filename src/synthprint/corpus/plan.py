@@ -46,13 +46,20 @@ WEIGHTS = {("train", True): 6, ("dev", True): 2, ("test", True): 2, ("dev", Fals
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A clip to be made: `system` says `sentence`, or remakes the clip `original`; it falls into `split`."""
+class PlannedClip:
+    """A clip to be made.
+
+    Attributes:
+        system: who makes it.
+        sentence: what is said in it.
+        split: the split that it falls into.
+        original: the clip that a vocoder remakes; None where the system reads the sentence.
+    """
 
     system: System
     sentence: Sentence
     split: str
-    original: Clip | None = None
+    original: PlannedClip | None = None
 
     @property
     def path(self) -> str:
@@ -74,16 +81,16 @@ def plan(
     clips: int,
     copies: int,
     limit: int | None = None,
-) -> list[Clip]:
+) -> list[PlannedClip]:
     """The clips of a corpus.
 
     Args:
-        systems: who is there to speak.
+        systems: the installed systems.
         sentences: what there is to say; those of human prompts are said by the human alone.
-        seed: which sentences are taken where there are more than needed.
-        clips: at most so many of each source that reads text; half of that of a held-out one.
-        copies: at most so many of each vocoder or codec.
-        limit: at most so many in all, an equal share for each source.
+        seed: decides which sentences are taken where there are more than needed.
+        clips: number of clips of each source that reads text, at most; half of that of a held-out one.
+        copies: number of clips of each vocoder or codec, at most.
+        limit: number of clips in all, at most, an equal share for each source.
     """
     share = max(clips, copies) if limit is None else max(1, limit // len(systems))
     speakers = [system for system in systems if system.languages]
@@ -95,17 +102,17 @@ def plan(
     languages = roles(_languages(seen, speakers, sentences), HELD_OUT_LANGUAGES, seed)
 
     def split(system: System, sentence: Sentence) -> str | None:
-        return split_of(sources[system.name], languages[sentence.language], text_split(sentence.document))
+        return clip_split(sources[system.name], languages[sentence.language], text_split(sentence.document))
 
-    planned: list[Clip] = []
+    planned: list[PlannedClip] = []
     for system in speakers:
-        mine = [sentence for sentence in sentences if _says(system, sentence)]
+        sayable = [sentence for sentence in sentences if _says(system, sentence)]
         quota = min(share, clips if sources[system.name] == SEEN else -(-clips // 2))
-        candidates = [Clip(system, sentence, to) for sentence in mine if (to := split(system, sentence))]
+        candidates = [PlannedClip(system, sentence, to) for sentence in sayable if (to := split(system, sentence))]
         planned += _take(candidates, quota, languages, seed)
     originals = [clip for clip in planned if clip.system.name in ORIGINALS] or list(planned)
     for system in vocoders:
-        candidates = [Clip(system, o.sentence, to, o) for o in originals if (to := split(system, o.sentence))]
+        candidates = [PlannedClip(system, o.sentence, to, o) for o in originals if (to := split(system, o.sentence))]
         planned += _take(candidates, min(copies, share), languages, seed)
     return planned[:limit]
 
@@ -121,7 +128,7 @@ def text_split(document: str) -> str:
     return "train" if place < TRAIN_SHARE else "dev" if place < TRAIN_SHARE + DEV_SHARE else "test"
 
 
-def split_of(source: str, language: str, text: str) -> str | None:
+def clip_split(source: str, language: str, text: str) -> str | None:
     """The split of a clip from the roles of its source and language and the split of its text; None: not made."""
     held_out = {source, language} - {SEEN}
     if not held_out:
@@ -155,18 +162,18 @@ def _languages(seen: Sequence[System], speakers: Sequence[System], sentences: Se
     return sorted(written & spoken, key=lambda language: (-counts[language], language))
 
 
-def _take(clips: Sequence[Clip], count: int, languages: Mapping[str, str], seed: int) -> list[Clip]:
+def _take(clips: Sequence[PlannedClip], count: int, languages: Mapping[str, str], seed: int) -> list[PlannedClip]:
     """`count` of the clips: every split and kind of language by its weight, in each the languages in turn."""
 
-    def kind(clip: Clip) -> tuple[str, bool]:
+    def kind(clip: PlannedClip) -> tuple[str, bool]:
         return clip.split, languages[clip.sentence.language] == SEEN
 
-    def voice(clip: Clip) -> tuple[str, str]:
+    def voice(clip: PlannedClip) -> tuple[str, str]:
         return clip.sentence.language, clip.original.system.name if clip.original else ""
 
     # The order of sentences is the same for every source: what is said does not tell who says it.
     drawn = sorted(clips, key=lambda clip: _hash(seed, clip.sentence.text_id))
-    due: list[tuple[float, int, Clip]] = []
+    due: list[tuple[float, int, PlannedClip]] = []
     for key, group in _grouped(drawn, kind).items():
         in_turn = _round_robin(_grouped(group, voice).values())
         # Of what is due at once, each source takes another first: a tiny corpus has something of everything.

@@ -20,8 +20,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from synthprint.errors import ManifestError
-from synthprint.rows import csv_rows, lines
-from synthprint.schemas import Refused
+from synthprint.reading.rows import csv_rows, lines
+from synthprint.reading.schemas import Refused
 
 PACKAGE = "apt:gnome-user-docs"
 HELP = Path("/usr/share/help")  # where GNOME's help is installed, one folder a language
@@ -45,8 +45,14 @@ PLAIN = str.maketrans("’‘“”„«»–—\u00a0…", '\'\'"""""-- .')
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence to speak: `text_id` (the same for its translations), `language` (ISO 639-1), `text`, and
-    `document`, what of it falls into one split (here a paragraph): the text_id itself where it has none."""
+    """A sentence to speak.
+
+    Attributes:
+        text_id: its name, the same for its translations.
+        language: ISO 639-1 code.
+        text: what is said.
+        document: what falls into one split as a whole, a paragraph; the text_id where a sentence has none.
+    """
 
     text_id: str
     language: str
@@ -66,17 +72,17 @@ def gather(languages: Iterable[str] | None = None, file: Path | None = None) -> 
         ManifestError: no sentence is left.
     """
     wanted = None if languages is None else set(languages)
-    found = list(from_file(file)) if file else [*own(), *gnome_help(wanted)]
-    kept: dict[tuple[str, str], Sentence] = {}
-    for sentence in sorted(found, key=lambda s: (s.language, s.text_id)):
+    available = list(from_file(file)) if file else [*packaged(), *gnome_help(wanted)]
+    distinct: dict[tuple[str, str], Sentence] = {}
+    for sentence in sorted(available, key=lambda s: (s.language, s.text_id)):
         if wanted is None or sentence.language in wanted:
-            kept.setdefault((sentence.language, sentence.text.casefold()), sentence)
-    if not kept:
-        there = ", ".join(sorted({s.language for s in found}))
+            distinct.setdefault((sentence.language, sentence.text.casefold()), sentence)
+    if not distinct:
+        spoken = ", ".join(sorted({s.language for s in available}))
         raise ManifestError(
-            f"there is no sentence in {', '.join(sorted(wanted or ['any language']))}; there are: {there}"
+            f"there is no sentence in {', '.join(sorted(wanted or ['any language']))}; there are: {spoken}"
         )
-    sentences = list(kept.values())
+    sentences = list(distinct.values())
     counts = Counter((s.language, s.text_id) for s in sentences)
     twice = next((key for key, count in counts.items() if count > 1), None)
     if twice:
@@ -84,7 +90,7 @@ def gather(languages: Iterable[str] | None = None, file: Path | None = None) -> 
     return sentences
 
 
-def own() -> list[Sentence]:
+def packaged() -> list[Sentence]:
     """The sentences in this package, parallel in all their languages."""
     text = resources.files("synthprint.corpus").joinpath("sentences.json").read_text(encoding="utf-8")
     return [
@@ -96,19 +102,19 @@ def own() -> list[Sentence]:
 
 def gnome_help(languages: Collection[str] | None = None, folder: Path = HELP) -> Iterator[Sentence]:
     """The translated sentences of GNOME's help that an engine can read aloud; nothing where it is not installed."""
-    english = {s.text_id: s.text for s in _help_of(folder / "C", "en")}
+    english = {s.text_id: s.text for s in _help_pages(folder / "C", "en")}
     for text_id, text in english.items():
         yield from _readable(text_id, "en", text)
     for translation in sorted(folder.glob("*/gnome-help")):
         language = translation.parent.name
         if not re.fullmatch("[a-z]{2}", language) or (languages is not None and language not in languages):
             continue  # "C" is English; regional variants repeat their language
-        for sentence in _help_of(translation.parent, language):
+        for sentence in _help_pages(translation.parent, language):
             if sentence.text != english.get(sentence.text_id):  # else it was not translated
                 yield from _readable(sentence.text_id, language, sentence.text)
 
 
-def _help_of(folder: Path, language: str) -> Iterator[Sentence]:
+def _help_pages(folder: Path, language: str) -> Iterator[Sentence]:
     for page in sorted(folder.glob("gnome-help/*.page")):
         root = ElementTree.parse(page).getroot()
         apart = {paragraph for info in root.iter(INFO) for paragraph in info.iter(PARAGRAPH)}

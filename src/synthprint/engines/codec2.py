@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Codec2"]
 
@@ -34,9 +34,9 @@ class Codec2:
 
         def make(wave: np.ndarray) -> Recording:
             coding = [["c2enc", mode, "-", "-"], ["c2dec", mode, "-", "-"]]
-            made = processes.pipe(system.name, coding, processes.raw16(wave, SAMPLE_RATE))
+            decoded = processes.pipe(system.name, coding, processes.raw16(wave, SAMPLE_RATE))
             return processes.recording(
-                system.name, np.frombuffer(made, "<i2").astype(np.float32) / 32768.0, SAMPLE_RATE
+                system.name, np.frombuffer(decoded, "<i2").astype(np.float32) / 32768.0, SAMPLE_RATE
             )
 
         return processes.each(waves, make)

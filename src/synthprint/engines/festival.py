@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Festival"]
 
@@ -90,17 +90,17 @@ class Festival:
                 system.name, ["festival", "-b", folder / "speak.scm"], timeout_s=processes.TIMEOUT_S + 5.0 * len(texts)
             )
             spoken = processes.each(wavs, functools.partial(processes.read_wave, system.name))
-        return [line if isinstance(line, EngineError) else made for line, made in zip(lines, spoken, strict=True)]
+        return [line if isinstance(line, EngineError) else speech for line, speech in zip(lines, spoken, strict=True)]
 
 
 def _systems(voices: Sequence[Voice]) -> tuple[System, ...]:
     """The systems of `voices`; voices of one label in several languages are one system."""
     merged: dict[str, System] = {}
     for voice in voices:
-        new, known = voice.system, merged.get(voice.system.name)
-        if known:
-            packages = tuple(dict.fromkeys(known.packages + new.packages))
-            new = replace(known, languages=known.languages + new.languages, packages=packages)
+        new, earlier = voice.system, merged.get(voice.system.name)
+        if earlier:
+            packages = tuple(dict.fromkeys(earlier.packages + new.packages))
+            new = replace(earlier, languages=earlier.languages + new.languages, packages=packages)
         merged[new.name] = new
     return tuple(merged.values())
 

@@ -9,9 +9,9 @@ import functools
 import shutil
 from collections.abc import Sequence
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Flite"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["FreeTts"]
 

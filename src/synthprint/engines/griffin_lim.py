@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint import audio, processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import audio, processes
 
 __all__ = ["GriffinLim"]
 
@@ -46,7 +46,7 @@ def _vocode(wave: np.ndarray, mel: bool) -> np.ndarray:
     if mel:
         bands = librosa.feature.melspectrogram(S=magnitude**2, sr=audio.SAMPLE_RATE, n_mels=BANDS)
         magnitude = librosa.feature.inverse.mel_to_stft(bands, sr=audio.SAMPLE_RATE, n_fft=WINDOW)
-    made: np.ndarray = librosa.griffinlim(
+    samples: np.ndarray = librosa.griffinlim(
         magnitude, n_iter=ITERATIONS, hop_length=HOP, n_fft=WINDOW, length=len(wave), random_state=SEED
     )
-    return made
+    return samples

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Gsm"]
 

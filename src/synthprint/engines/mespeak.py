@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Mespeak"]
 
@@ -46,8 +46,8 @@ class Mespeak:
         return self.systems if processes.node_package("mespeak") else ()
 
     def speak(self, system: System, texts: Sequence[str], language: str) -> list[Recording | EngineError]:
-        made: list[Recording | EngineError] = []
+        recordings: list[Recording | EngineError] = []
         for start in range(0, len(texts), BATCH):
             job = {"voice": LANGUAGES[language], "texts": list(texts[start : start + BATCH])}
-            made += processes.speak_with_node(system.name, "mespeak", SCRIPT, job)
-        return made
+            recordings += processes.speak_with_node(system.name, "mespeak", SCRIPT, job)
+        return recordings

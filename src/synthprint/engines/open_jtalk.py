@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["OpenJTalk"]
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Opus"]
 
@@ -33,8 +33,8 @@ class Opus:
             waves,
             SAMPLE_RATE,
             ".opus",
-            lambda speech, coded, made: [
+            lambda speech, coded, decoded: [
                 ["opusenc", "--quiet", "--bitrate", "6", "--speech", speech, coded],
-                ["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, made],
+                ["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, decoded],
             ],
         )

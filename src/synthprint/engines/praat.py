@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import audio, processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import audio, processes
 
 __all__ = ["Praat"]
 
@@ -40,10 +40,10 @@ class Praat:
             import parselmouth
 
             try:
-                made = method(parselmouth.Sound(wave.astype(np.float64), audio.SAMPLE_RATE))
+                sound = method(parselmouth.Sound(wave.astype(np.float64), audio.SAMPLE_RATE))
             except parselmouth.PraatError as error:  # on unvoiced input, "Pitch tier should not be empty"
                 raise EngineError(f"{system.name}: {str(error).strip().splitlines()[0]}") from error
-            return processes.recording(system.name, made.values[0], round(made.sampling_frequency))
+            return processes.recording(system.name, sound.values[0], round(sound.sampling_frequency))
 
         return processes.each(waves, make)
 

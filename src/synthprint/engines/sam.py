@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Sam"]
 

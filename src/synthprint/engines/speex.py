@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint import processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import processes
 
 __all__ = ["Speex"]
 
@@ -33,8 +33,8 @@ class Speex:
             waves,
             SAMPLE_RATE,
             ".spx",
-            lambda speech, coded, made: [
+            lambda speech, coded, decoded: [
                 ["speexenc", "--narrowband", "--quality", "1", speech, coded],
-                ["speexdec", coded, made],
+                ["speexdec", coded, decoded],
             ],
         )

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint import audio, processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import audio, processes
 
 __all__ = ["Sptk"]
 
@@ -74,5 +74,5 @@ def _vocode(name: str, floats: bytes, analysis: Sequence[str], synthesis: str) -
     spectrum = _run(name, floats, f"frame -l {FRAME} -p {SHIFT}", *analysis)
     with processes.scratch() as folder:
         (folder / "spectrum").write_bytes(spectrum)
-        made = _run(name, pitch, f"excite -p {SHIFT}", f"{synthesis} {folder / 'spectrum'}", "x2x +fs -o")
-    return processes.recording(name, np.frombuffer(made, "<i2").astype(np.float32) / 32768.0, audio.SAMPLE_RATE)
+        samples = _run(name, pitch, f"excite -p {SHIFT}", f"{synthesis} {folder / 'spectrum'}", "x2x +fs -o")
+    return processes.recording(name, np.frombuffer(samples, "<i2").astype(np.float32) / 32768.0, audio.SAMPLE_RATE)

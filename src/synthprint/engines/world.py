@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from synthprint import audio, processes
 from synthprint.errors import EngineError
 from synthprint.shelves import Recording, System
+from synthprint.sound import audio, processes
 
 __all__ = ["World"]
 
@@ -61,5 +61,5 @@ def _vocode(wave: np.ndarray, coded: bool) -> np.ndarray:
         coding = pyworld.code_spectral_envelope(envelope, RATE, DIMENSIONS)
         envelope = pyworld.decode_spectral_envelope(coding, RATE, size)
         aperiodicity = pyworld.decode_aperiodicity(pyworld.code_aperiodicity(aperiodicity, RATE), RATE, size)
-    made: np.ndarray = pyworld.synthesize(f0, envelope, aperiodicity, RATE)
-    return made
+    samples: np.ndarray = pyworld.synthesize(f0, envelope, aperiodicity, RATE)
+    return samples

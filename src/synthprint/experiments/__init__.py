@@ -1,1 +1,1 @@
-"""The grid of recipes behind a results table: running it, and showing it beside the published figures."""
+"""Recipes in, a results table out: the grid that is run, and its figures beside the published ones."""

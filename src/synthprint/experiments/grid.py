@@ -23,17 +23,18 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from synthprint import __version__, doors, files
-from synthprint.checkpoint import CONFIG, Checkpoint
+from synthprint import __version__, files
+from synthprint.background import processors
 from synthprint.errors import CheckpointError, EmbeddingsError, RecipeError, SynthprintError
 from synthprint.experiments.rows import Cell
+from synthprint.extractor.checkpoint import CONFIG, Checkpoint
+from synthprint.extractor.recipe import Recipe
 from synthprint.progress import progress
-from synthprint.recipes import Recipe
-from synthprint.schemas import Refused
-from synthprint.scoring import evaluate_all_pairs
-from synthprint.types import Embeddings, Manifest
+from synthprint.reading import doors
+from synthprint.reading.schemas import Refused
+from synthprint.scoring.all_pairs import evaluate_all_pairs
+from synthprint.types import HELD_OUT_SPLITS, Embeddings, Manifest
 
-SPLITS = ("dev", "test")
 RESULT, FAILED, LOG = "result.json", "failed.json", "cell.log"
 LOOK_EVERY_S = 1.0
 WARNED = 1  # what our commands exit with when they are done but some clips could not be read
@@ -42,7 +43,7 @@ MOST_RESULT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Conditions:
+class GridConditions:
     """What all cells of a grid have in common.
 
     Attributes:
@@ -50,7 +51,7 @@ class Conditions:
         manifest: the same, opened.
         epochs: instead of the recipes' own.
         settings: "key=value" overrides of the recipes.
-        precision, compile: see `training.Hardware`.
+        precision, compile: see `training.hardware.Hardware`.
         pack: where decoded audio is kept; default: in the grid's folder.
     """
 
@@ -75,9 +76,9 @@ class Conditions:
 
     @property
     def splits(self) -> list[str]:
-        """Those of `SPLITS` that the manifest has."""
-        there = {u.split for u in self.manifest}
-        return [split for split in SPLITS if split in there]
+        """Those of `HELD_OUT_SPLITS` that the manifest has."""
+        splits = {u.split for u in self.manifest}
+        return [split for split in HELD_OUT_SPLITS if split in splits]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ class Outcome:
     reason: str = ""
 
 
-def run(cells: Sequence[Cell], conditions: Conditions, out: Path, devices: Sequence[str] = ("cpu",)) -> list[Outcome]:
+def run(
+    cells: Sequence[Cell], conditions: GridConditions, out: Path, devices: Sequence[str] = ("cpu",)
+) -> list[Outcome]:
     """Train and measure every cell that is not done yet.
 
     Args:
@@ -113,7 +116,7 @@ def run(cells: Sequence[Cell], conditions: Conditions, out: Path, devices: Seque
 class _Grid:
     """The state that the workers share: free devices, and the processes that run."""
 
-    def __init__(self, conditions: Conditions, out: Path, devices: Sequence[str]) -> None:
+    def __init__(self, conditions: GridConditions, out: Path, devices: Sequence[str]) -> None:
         self.conditions = conditions
         self.folder = out / "cells"
         self.pack = conditions.pack or out / "pack"
@@ -121,7 +124,7 @@ class _Grid:
         for device in devices:
             self.devices.put(device)
         self.n_workers = len(devices)
-        self.threads = max(1, (os.cpu_count() or 1) // len(devices))
+        self.threads = max(1, processors() // len(devices))
         self.data_digest = conditions.manifest.digest()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -194,8 +197,8 @@ class _Grid:
         if not _is_of(path, checkpoint):
             self._call(cell, ["embed", str(folder), "--split", split, "--out", str(path)], path, device)
         embeddings = Embeddings.load(path)
-        of = {u.id: u for u in self.conditions.manifest.split(split)}
-        utterances = [of[key] for key in embeddings.ids]
+        by_id = {u.id: u for u in self.conditions.manifest.split(split)}
+        utterances = [by_id[key] for key in embeddings.ids]
         evaluation = evaluate_all_pairs(
             embeddings, [u.source for u in utterances], [u.quadrant for u in utterances], self.threads
         ).to_dict()

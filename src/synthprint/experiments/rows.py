@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from synthprint.errors import RecipeError
-from synthprint.recipes import Recipe
+from synthprint.extractor.recipe import Recipe
 
 TABLE = Path(__file__).with_name("table1.toml")
 
@@ -70,21 +70,40 @@ def published_dims() -> tuple[int, ...]:
     return tuple(tomllib.loads(TABLE.read_text(encoding="utf-8"))["dims"])
 
 
-def choose(wanted: Sequence[str]) -> tuple[Row, ...]:
-    """The rows that are asked for, each once; all published ones where nothing is.
+def choose(wanted: Sequence[str], recipes: Sequence[str] = ()) -> tuple[Row, ...]:
+    """The rows of Table 1 that are asked for, each once, or all of them where none is; and other recipes after them.
 
     Args:
         wanted: a part of a published row's name ("ge2e" is one row, "thin_resnet" eight), the name of another
             shipped recipe, or a recipe file.
+        recipes: see `recipe_rows`.
 
     Raises:
         RecipeError: one is none of these, or two recipes have one name.
     """
     rows = [row for part in wanted for row in _named(part)] if wanted else published_rows()
-    unique = {row.name: row for row in rows}
+    return _distinct([*rows, *map(_row, recipes)])
+
+
+def recipe_rows(recipes: Sequence[str]) -> tuple[Row, ...]:
+    """A row for each recipe, which nobody has published figures of.
+
+    Args:
+        recipes: names of shipped ones, or files.
+
+    Raises:
+        RecipeError: one cannot be read, or two have one name.
+    """
+    return _distinct(list(map(_row, recipes)))
+
+
+def _distinct(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Each row once."""
+    unique: dict[str, Row] = {}
     for row in rows:
-        if unique[row.name].recipe != row.recipe:
-            raise RecipeError(f"{row.recipe} and {unique[row.name].recipe}: two rows are called {row.name!r}; rename")
+        other = unique.setdefault(row.name, row)
+        if other.recipe != row.recipe:
+            raise RecipeError(f"{other.recipe} and {row.recipe}: two rows are called {row.name!r}; rename")
     return tuple(unique.values())
 
 
@@ -93,9 +112,13 @@ def _named(part: str) -> Iterable[Row]:
     if known:
         return known
     try:
-        recipe = Recipe.load(part)
+        return [_row(part)]
     except RecipeError as error:
         names = ", ".join(row.name for row in published_rows())
         raise RecipeError(f"{part!r} is no row, nor a part of one's name ({names}), nor a recipe: {error}") from error
-    sampler = {"random": "R", "balanced": "B"}[recipe.sampler.name]
-    return [Row(Path(part).stem, part, recipe.backbone.name, recipe.loss.name, sampler)]
+
+
+def _row(recipe: str) -> Row:
+    loaded = Recipe.load(recipe)
+    sampler = {"random": "R", "balanced": "B"}[loaded.sampler.name]
+    return Row(Path(recipe).stem, recipe, loaded.backbone.name, loaded.loss.name, sampler)

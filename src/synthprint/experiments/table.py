@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from synthprint.experiments.grid import SPLITS, Outcome
+from synthprint.experiments.grid import Outcome
 from synthprint.experiments.rows import Row
 from synthprint.files import csv_text
-from synthprint.wording import in_html
+from synthprint.markup import escaped
+from synthprint.markup import table as html_table
+from synthprint.types import HELD_OUT_SPLITS
 
 # The figures of an evaluation that make a table, by their name in result.json; the paper published the first.
 FIGURES = {"pooled": "all pairs", "source_balanced": "source-balanced"}
@@ -20,7 +22,7 @@ FAILED_MARK = "failed"
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One figure of the table: EER in percent.
 
     Attributes:
@@ -58,14 +60,14 @@ class Table:
     rows: tuple[Row, ...]
     splits: tuple[str, ...]
     dims: tuple[int, ...]
-    entries: Mapping[tuple[str, str, int], Entry]
+    entries: Mapping[tuple[str, str, int], TableEntry]
 
     @property
     def columns(self) -> list[tuple[str, int]]:
         """(split, dim), from left to right."""
         return [(split, dim) for split in self.splits for dim in self.dims]
 
-    def line(self, row: Row) -> list[Entry]:
+    def line(self, row: Row) -> list[TableEntry]:
         """The entries of a row, in the order of `columns`."""
         return [self.entries[row.name, split, dim] for split, dim in self.columns]
 
@@ -75,7 +77,7 @@ def tables(outcomes: Sequence[Outcome]) -> list[Table]:
     rows = tuple({outcome.cell.row.name: outcome.cell.row for outcome in outcomes}.values())
     dims = tuple(sorted({outcome.cell.dim for outcome in outcomes}))
     done = [outcome.result for outcome in outcomes if outcome.result is not None]
-    splits = tuple(split for split in SPLITS if any(split in result for result in done)) or SPLITS[:1]
+    splits = tuple(split for split in HELD_OUT_SPLITS if any(split in result for result in done)) or HELD_OUT_SPLITS[:1]
     return [_table(figure, rows, splits, dims, outcomes) for figure in FIGURES]
 
 
@@ -100,37 +102,42 @@ def _table(
                 place = row.name, split, dim
                 published = row.published.get(split, {}).get(dim) if figure == PUBLISHED_FIGURE else None
                 best = row.name in column and round(column[row.name], 2) == least
-                entries[place] = Entry(tuple(eers[place]), failed[place], published, best)
+                entries[place] = TableEntry(tuple(eers[place]), failed[place], published, best)
     return Table(figure, rows, splits, dims, entries)
 
 
-def notes(outcomes: Sequence[Outcome], conditions: Sequence[str]) -> list[str]:
-    """What has to be known to read the table; `conditions` are sentences on how it was run."""
+def notes(outcomes: Sequence[Outcome], conditions: Sequence[str], published: bool = True) -> list[str]:
+    """What has to be known to read the table; `conditions` are sentences on how it was run.
+
+    Args:
+        published: the table has the paper's figures beside its own.
+    """
     said = [*conditions]
     seeds = sorted({outcome.cell.seed for outcome in outcomes})
     said.append(f"Seeds: {', '.join(map(str, seeds))}; with several, the mean ± the sample deviation.")
     done = next((outcome.result for outcome in outcomes if outcome.result is not None), None)
-    for split in SPLITS:
+    for split in HELD_OUT_SPLITS:
         if done and split in done:
             pairs = done[split]["pooled"]
             said.append(
                 f"{split}: {done[split]['utterances']:,} clips, {pairs['targets']:,} target and "
                 f"{pairs['nontargets']:,} nontarget pairs."
             )
-    said.append("The epoch with the lowest dev EER counts. In brackets: the paper's figure, on MLAAD v5.")
+    said.append("The epoch with the lowest dev EER counts.")
+    said[-1] += " In brackets: the paper's figure, on MLAAD v5." if published else ""
     failed = sum(outcome.result is None for outcome in outcomes)
     if failed:
         said.append(f"{failed} of {len(outcomes)} cells failed; an entry with * lacks a seed.")
     return said
 
 
-def to_csv(made: Sequence[Table]) -> str:
+def to_csv(filled: Sequence[Table]) -> str:
     """A line for each entry of each table, figures in percent."""
     lines: list[list[Any]] = [
         ["row", "model", "loss", "sampler", "dim", "split", "figure", "eer_mean", "eer_deviation", "seeds", "failed",
          "published"]
     ]  # fmt: skip
-    for table in made:
+    for table in filled:
         for row in table.rows:
             for (split, dim), entry in zip(table.columns, table.line(row), strict=True):
                 average = f"{mean(entry.eers):.4f}" if entry.eers else ""
@@ -142,9 +149,9 @@ def to_csv(made: Sequence[Table]) -> str:
     return csv_text(lines)
 
 
-def to_latex(made: Sequence[Table], said: Sequence[str]) -> str:
+def to_latex(filled: Sequence[Table], said: Sequence[str]) -> str:
     """A booktabs `tabular` for each table, each in a `table` of its own."""
-    return "\n".join(_latex(table, said) for table in made)
+    return "\n".join(_latex(table, said) for table in filled)
 
 
 def _latex(table: Table, said: Sequence[str]) -> str:
@@ -167,7 +174,7 @@ def _latex(table: Table, said: Sequence[str]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
-def _latex_entry(entry: Entry) -> str:
+def _latex_entry(entry: TableEntry) -> str:
     text = _tex(entry.text)
     ours = rf"\textbf{{{text}}}" if entry.best else text
     return ours if entry.published is None else f"{ours} ({entry.published:.2f})"
@@ -181,36 +188,32 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(sign, sign) for sign in text)
 
 
-def to_html(made: Sequence[Table], said: Sequence[str]) -> str:
+def to_html(filled: Sequence[Table], said: Sequence[str], title: str = "Table 1") -> str:
     """One page that needs no other file."""
-    parts = [PAGE_HEAD, *(_html(table) for table in made), "<ul>"]
-    parts += [f"<li>{in_html(sentence)}</li>" for sentence in said]
+    parts = [PAGE_HEAD.replace("TITLE", escaped(title)), *(_html(table) for table in filled), "<ul>"]
+    parts += [f"<li>{escaped(sentence)}</li>" for sentence in said]
     return "\n".join([*parts, "</ul>", "</main>", "</html>", ""])
 
 
 def _html(table: Table) -> str:
-    escape: Callable[[str], str] = in_html
-    groups = "".join(f'<th colspan="{len(table.dims)}">{escape(split)}</th>' for split in table.splits)
-    sizes = "".join(f"<th>{dim}</th>" for _, dim in table.columns)
-    lines = [
-        f"<figure><table><caption>EER (%), {escape(FIGURES[table.figure])}</caption><thead>",
-        f'<tr><th colspan="3"></th>{groups}</tr>',
-        f"<tr><th>model</th><th>loss</th><th>sampler</th>{sizes}</tr></thead><tbody>",
-    ]
-    for names, entries in _lines(table):
-        cells = "".join(f"<td>{escape(name)}</td>" for name in names)
-        lines.append(f"<tr>{cells}{''.join(map(_html_entry, entries))}</tr>")
-    return "\n".join([*lines, "</tbody></table></figure>"])
+    names = ("model", "loss", "sampler")
+    rows = [(*map(escaped, named), *map(_html_entry, entries)) for named, entries in _lines(table)]
+    return html_table(
+        (*names, *(str(dim) for _, dim in table.columns)),
+        rows,
+        f"EER (%), {FIGURES[table.figure]}",
+        numbers=range(len(names), len(names) + len(table.columns)),
+        groups=(("", len(names)), *((split, len(table.dims)) for split in table.splits)),
+    )
 
 
-def _html_entry(entry: Entry) -> str:
-    text = in_html(entry.text)
+def _html_entry(entry: TableEntry) -> str:
+    text = escaped(entry.text)
     ours = f"<strong>{text}</strong>" if entry.best else text
-    published = "" if entry.published is None else f" <small>({entry.published:.2f})</small>"
-    return f'<td class="number">{ours}{published}</td>'
+    return ours if entry.published is None else f"{ours} <small>({entry.published:.2f})</small>"
 
 
-def _lines(table: Table) -> Iterator[tuple[list[str], list[Entry]]]:
+def _lines(table: Table) -> Iterator[tuple[list[str], list[TableEntry]]]:
     """Names and entries of each row; a model and a loss are named in the first of their rows."""
     before = ("", "")
     for row in table.rows:
@@ -224,18 +227,19 @@ PAGE_HEAD = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Table 1</title>
+<title>TITLE</title>
 <style>
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 main { max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-figure { margin: 0 0 2rem; overflow-x: auto }
+.scroll { margin: 0 0 2rem; overflow-x: auto }
 table { border-collapse: collapse; white-space: nowrap }
 caption { text-align: left; font-weight: 600; padding-bottom: .5rem }
 th, td { padding: .25rem .75rem; text-align: left }
 thead { border-block: 1px solid }
 tbody { border-bottom: 1px solid }
-.number { text-align: right; font-variant-numeric: tabular-nums }
+tbody th { font-weight: inherit }
+.n { text-align: right; font-variant-numeric: tabular-nums }
 small { opacity: .7 }
 </style>
 <main>
-<h1>Table 1</h1>"""
+<h1>TITLE</h1>"""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from synthprint.figures.canvas import blank, save
-from synthprint.metrics import ece, pooled
+from synthprint.metrics import ece, pool_adjacent_violators
 
 LOG10_ODDS = np.linspace(-2.5, 2.5, 101)
 
@@ -49,7 +49,7 @@ def optimal_llr(target: np.ndarray, nontarget: np.ndarray) -> tuple[np.ndarray, 
     """The natural log-LRs of the best rising map on these trials, kept finite: what `metrics.cllr_min` costs."""
     scores, index = np.unique(np.concatenate([target, nontarget]), return_inverse=True)
     counts = [np.bincount(part, minlength=len(scores)) for part in np.split(index, [len(target)])]
-    blocks = pooled(*counts)
+    blocks = pool_adjacent_violators(*counts)
     ends = np.searchsorted(np.cumsum(counts[0] + counts[1]), np.cumsum(blocks[0] + blocks[1]))
     with np.errstate(divide="ignore"):
         llr = np.log(blocks[0] / len(target)) - np.log(blocks[1] / len(nontarget))

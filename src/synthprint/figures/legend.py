@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from synthprint.figures.palette import OTHER, Look, grouped, looks, marks_of
-from synthprint.mapping import EmbeddingMap
+from synthprint.exploring.map import EmbeddingMap
+from synthprint.figures.palette import OTHER, Look, frequent_marks, grouped, looks
 
 Marked = Literal["family", "language"]
 PLAIN = "circle"
@@ -21,29 +21,29 @@ class Legend:
         looks: source -> how its name is shown, in the order of `groups`.
         marked: what the marks stand for; None: for the source, along with the colour.
         marks: family or language -> mark, where they stand for that.
-        mark_of: the mark of each of the N points.
+        point_marks: the mark of each of the N points.
     """
 
     groups: dict[str | None, list[str]]
     looks: dict[str, Look]
     marked: Marked | None
     marks: dict[str, str]
-    mark_of: tuple[str, ...]
+    point_marks: tuple[str, ...]
 
 
-def legend(made: EmbeddingMap, marked: Marked | None = None) -> Legend:
+def legend(embedding_map: EmbeddingMap, marked: Marked | None = None) -> Legend:
     """The legend of a map whose colours stand for sources, and whose marks stand for `marked`."""
-    groups = grouped(made.families)
+    groups = grouped(embedding_map.families)
     by_source = looks(groups)
     if marked is None:
-        return Legend(groups, by_source, None, {}, tuple(by_source[u.source].mark for u in made.utterances))
+        return Legend(groups, by_source, None, {}, tuple(by_source[u.source].mark for u in embedding_map.utterances))
     if marked == "family":
-        of_source = made.families
-        values = [of_source[u.source] for u in made.utterances]
+        of_source = embedding_map.families
+        values = [of_source[u.source] for u in embedding_map.utterances]
     else:
         of_source = {}
-        values = [u.language for u in made.utterances]
-    marks = marks_of(values)
+        values = [u.language for u in embedding_map.utterances]
+    marks = frequent_marks(values)
 
     def mark(value: str | None) -> str:
         return marks[value] if value in marks else marks[OTHER]

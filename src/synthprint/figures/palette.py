@@ -68,7 +68,7 @@ def grouped(families: Mapping[str, str | None]) -> dict[str | None, list[str]]:
     sizes = Counter(families.values())
     groups: dict[str | None, list[str]] = {}
     for family in sorted(name for name, size in sizes.items() if name is not None and size > 1):
-        groups[family] = sorted(source for source, own in families.items() if own == family)
+        groups[family] = sorted(source for source, its in families.items() if its == family)
     alone = [(family or "", source) for source, family in families.items() if family not in groups]
     if alone:
         groups[None] = [source for _, source in sorted(alone)]
@@ -77,7 +77,7 @@ def grouped(families: Mapping[str, str | None]) -> dict[str | None, list[str]]:
 
 def looks(groups: Mapping[str | None, Sequence[str]]) -> dict[str, Look]:
     """The look of every source, in the order of `grouped`."""
-    ordered = [source for own in groups.values() for source in own]
+    ordered = [source for sources in groups.values() for source in sources]
     marks = list(MARKS)
     return {
         source: Look(oklch(LIGHTNESS[i % len(LIGHTNESS)], CHROMA, HUES_DEG * i / len(ordered)), marks[i % len(marks)])
@@ -85,14 +85,14 @@ def looks(groups: Mapping[str | None, Sequence[str]]) -> dict[str, Look]:
     }
 
 
-def marks_of(values: Collection[str | None]) -> dict[str, str]:
+def frequent_marks(values: Collection[str | None]) -> dict[str, str]:
     """A mark for each of the most frequent values; the rest, and what is not known, share the last one as `OTHER`."""
     counts = Counter(value for value in values if value is not None)
     common = sorted(counts, key=lambda value: (-counts[value], value))
     marks = list(MARKS)
     all_fit = len(common) <= len(marks) and None not in values
-    chosen = common if all_fit else common[: len(marks) - 1]
-    named = dict(zip(chosen, marks, strict=False))
+    marked = common if all_fit else common[: len(marks) - 1]
+    named = dict(zip(marked, marks, strict=False))
     return named if all_fit else named | {OTHER: marks[-1]}
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synthprint.exploring.map import EmbeddingMap
 from synthprint.figures.canvas import blank, save, short
 from synthprint.figures.legend import Legend, Marked, legend
 from synthprint.figures.palette import MARKS, Look
-from synthprint.mapping import EmbeddingMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,44 +31,44 @@ NEUTRAL = "#777777"
 EMPTY = ("", None)
 
 
-def map_figure(made: EmbeddingMap, path: str | os.PathLike[str], marked: Marked | None = None) -> None:
+def map_figure(embedding_map: EmbeddingMap, path: str | os.PathLike[str], marked: Marked | None = None) -> None:
     """Draw a map: a colour for each source, a hue for each family, and marks that tell neighbours in colour apart.
 
     Args:
-        made: the map.
+        embedding_map: the map.
         path: ends in .png or .svg.
         marked: what the marks stand for instead.
 
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    shown = legend(made, marked)
+    shown = legend(embedding_map, marked)
     rows = _in_columns(_rows(shown))
     columns = math.ceil(len(rows) / LEGEND_ROWS)
     figure = blank(SIDE_IN + LEGEND_COLUMN_IN * columns, SIDE_IN, extra="map")
     axes = figure.add_subplot()
-    _draw_points(axes, made, shown)
+    _draw_points(axes, embedding_map, shown)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(made.caption, fontsize=LEGEND_PT)
+    axes.set_xlabel(embedding_map.caption, fontsize=LEGEND_PT)
     _draw_legend(figure, rows, columns)
     save(figure, Path(path))
 
 
-def _draw_points(axes: Axes, made: EmbeddingMap, shown: Legend) -> None:
+def _draw_points(axes: Axes, embedding_map: EmbeddingMap, shown: Legend) -> None:
     from matplotlib.path import Path as Outline
 
     alike: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, (u, mark) in enumerate(zip(made.utterances, shown.mark_of, strict=True)):
+    for index, (u, mark) in enumerate(zip(embedding_map.utterances, shown.point_marks, strict=True)):
         alike[u.source, mark].append(index)
-    area = float(np.clip(60_000 / len(made.utterances), 8, 40))
+    area = float(np.clip(60_000 / len(embedding_map.utterances), 8, 40))
     for layer in range(LAYERS):
         for (source, mark), indices in alike.items():
-            part = made.coordinates[indices[layer::LAYERS]]
+            part = embedding_map.coordinates[indices[layer::LAYERS]]
             axes.scatter(
                 part[:, 0], part[:, 1], s=area, color=shown.looks[source].colour, marker=Outline(MARKS[mark]),
-                alpha=0.8, linewidths=0, zorder=2, rasterized=len(made.utterances) > RASTER_FROM,
+                alpha=0.8, linewidths=0, zorder=2, rasterized=len(embedding_map.utterances) > RASTER_FROM,
             )  # fmt: skip
 
 

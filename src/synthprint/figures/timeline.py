@@ -36,16 +36,16 @@ def timeline_figure(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     names = timeline.leading()
     figure = blank(WIDTH_IN, LANE_IN * len(names) + MARGIN_IN)
     axes = figure.add_subplot()
-    threshold = timeline.segments[0].trace.threshold
+    threshold = timeline.parts[0].trace.threshold
     for lane, name in enumerate(reversed(names)):
         _draw_lane(axes, timeline, timeline.sources.index(name), lane, threshold)
     for change in timeline.changes:
         axes.axvline(change.time_s, color=CHANGE, linewidth=1.4, linestyle="--", zorder=3)
-    for number, segment in enumerate(timeline.segments):
-        middle = (segment.start_s + segment.end_s) / 2
-        room = max(8, round(110 * (segment.end_s - segment.start_s) / timeline.duration_s))
+    for number, part in enumerate(timeline.parts):
+        middle = (part.start_s + part.end_s) / 2
+        room = max(8, round(110 * (part.end_s - part.start_s) / timeline.duration_s))
         height = len(names) + (0.1 if number % 2 == 0 else 0.55)  # by turns, so that long names do not meet
-        axes.text(middle, height, short(segment.trace.name, room), ha="center", fontsize=NAME_PT, color=CHANGE)
+        axes.text(middle, height, short(part.trace.name, room), ha="center", fontsize=NAME_PT, color=CHANGE)
     axes.set(xlim=(0, timeline.duration_s), ylim=(-0.05, len(names)), xlabel="time (s)")
     axes.set_yticks(np.arange(len(names)), [short(name) for name in reversed(names)], fontsize=NAME_PT, va="bottom")
     axes.tick_params(axis="y", length=0)

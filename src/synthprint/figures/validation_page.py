@@ -5,24 +5,24 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from synthprint.figures.assets import asset
 from synthprint.figures.det import det_figure
 from synthprint.figures.ece import ece_figure
 from synthprint.figures.oscr import oscr_figure
-from synthprint.figures.pages import digest, part
 from synthprint.figures.pav import pav_figure
 from synthprint.figures.tippett import tippett_figure
 from synthprint.files import write_text
+from synthprint.markup import digest, escaped, table
 from synthprint.metrics import Det, det
 from synthprint.validation.bootstrap import Figure
 from synthprint.validation.identification import FALSE_ALARMS, Identification
 from synthprint.validation.result import Validation
 from synthprint.validation.verification import Verification
-from synthprint.wording import in_html
 
 CURVE_POINTS = 2000
 PERCENT = {"eer", "fpr95_same_positive", "fpr95_different_positive", "accuracy", "macro_f1", "fpr95_known_positive",
@@ -57,7 +57,7 @@ CAPTIONS = {
 }
 
 
-def validation_report(made: Validation, folder: str | os.PathLike[str]) -> None:
+def validation_report(validation: Validation, folder: str | os.PathLike[str]) -> None:
     """Write `validation.html` and the pictures in it, as .svg beside it.
 
     Names are strangers' text: they stand in the page escaped, and the page's policy allows no script and nothing from
@@ -67,15 +67,15 @@ def validation_report(made: Validation, folder: str | os.PathLike[str]) -> None:
         MissingDependency: matplotlib is not installed.
     """
     folder = Path(folder)
-    pictures = _pictures(made, folder)
-    style = part("validation.css")
+    pictures = _pictures(validation, folder)
+    style = asset("validation.css")
     parts = {
-        "title": in_html(made.title),
+        "title": escaped(validation.title),
         "style": style,
         "style digest": digest(style),
-        "body": "\n".join(_body(made, pictures)),
+        "body": "\n".join(_body(validation, pictures)),
     }
-    page = re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], part("validation.html"))
+    page = re.sub(r"\{\{(.+?)\}\}", lambda found: parts[found[1]], asset("validation.html"))
     write_text(folder / "validation.html", page, errors="backslashreplace")
 
 
@@ -90,14 +90,14 @@ def shown(name: str, figure: Figure) -> str:
     return f"{text} ({scale * figure.low:.{digits}f} to {scale * figure.high:.{digits}f})"
 
 
-def _pictures(made: Validation, folder: Path) -> dict[str, Path]:
-    found, paths = made.verification, {}
+def _pictures(validation: Validation, folder: Path) -> dict[str, Path]:
+    found, paths = validation.verification, {}
 
     def path(name: str) -> Path:
         paths[name] = folder / f"{name}.svg"
         return paths[name]
 
-    scores, target = made.pairs.scores, made.pairs.target
+    scores, target = validation.trials.scores, validation.trials.target
     curves = {"all pairs": _thinned(det(scores[target], scores[~target]))}
     det_figure(curves, path("det"))
     if found.lr_targets and found.lr_nontargets:
@@ -105,7 +105,7 @@ def _pictures(made: Validation, folder: Path) -> dict[str, Path]:
         tippett_figure(*sides, path("tippett"))
         ece_figure(*sides, path("ece"))
         pav_figure(*sides, path("pav"))
-    known = made.identification
+    known = validation.identification
     if known is not None:
         value = known.figures["oscr"].value
         oscr_figure(known.curve, 0.0 if value is None else value, path("oscr"))
@@ -119,25 +119,25 @@ def _thinned(curve: Det) -> Det:
     return Det(curve.p_miss[some], curve.p_fa[some], curve.thresholds[some])
 
 
-def _body(made: Validation, pictures: Mapping[str, Path]) -> list[str]:
-    found = made.verification
-    lines = [f"<p>{in_html(sentence)}</p>" for sentence in in_words(made)]
+def _body(validation: Validation, pictures: Mapping[str, Path]) -> list[str]:
+    found = validation.verification
+    lines = [f"<p>{escaped(sentence)}</p>" for sentence in in_words(validation)]
     lines += ["<h2>Do two clips share a source?</h2>", _table(found.figures)]
     lines += [_picture(name, pictures[name]) for name in ("det", "tippett", "ece", "pav") if name in pictures]
-    if made.identification is not None:
-        known = made.identification
-        lines += ["<h2>Which enrolled source, or none?</h2>", f"<p>{in_html(_trials_of(known))}</p>"]
+    if validation.identification is not None:
+        known = validation.identification
+        lines += ["<h2>Which enrolled source, or none?</h2>", f"<p>{escaped(_trials_of(known))}</p>"]
         lines += [_table(known.figures), _picture("oscr", pictures["oscr"])]
-    for what, parts in made.slices.items():
-        lines += [f"<h2>By {in_html(what)}</h2>", "<p>Pairs with both clips in the slice.</p>", _sliced(parts)]
+    for what, parts in validation.slices.items():
+        lines += [f"<h2>By {escaped(what)}</h2>", "<p>Pairs with both clips in the slice.</p>", _sliced(parts)]
     lines += ["<h2>How this was made</h2>", "<ul>"]
-    lines += [f"<li>{in_html(note)}</li>" for note in (*made.notes, *_method(made))]
+    lines += [f"<li>{escaped(note)}</li>" for note in (*validation.notes, *_method(validation))]
     return [*lines, "</ul>"]
 
 
-def in_words(made: Validation) -> list[str]:
+def in_words(validation: Validation) -> list[str]:
     """The gist in plain sentences."""
-    found, figures = made.verification, made.verification.figures
+    found, figures = validation.verification, validation.verification.figures
     whose = "" if found.sources is None else f", of {found.sources} sources"
     said = [f"{found.targets:,} pairs of clips of one source and {found.nontargets:,} of two were scored{whose}."]
     eer = figures["eer"]
@@ -148,8 +148,8 @@ def in_words(made: Validation) -> list[str]:
             "worse than saying nothing" if cllr >= 1 else f"{100 * (1 - cllr):.0f} % of what there is to know is told"
         )
         said.append(f"The likelihood ratios cost {cllr:.2f} bits where saying nothing costs 1: {told}.")
-    if made.identification is not None:
-        known = made.identification.figures
+    if validation.identification is not None:
+        known = validation.identification.figures
         said.append(
             f"Of 100 clips of enrolled sources, {_of_100(known['accuracy'])} get the right one as the best. With one "
             f"clip in {1 / FALSE_ALARMS:.0f} of other sources let through, {_of_100(known['identification_rate'])} are "
@@ -174,10 +174,10 @@ def _trials_of(known: Identification) -> str:
     )
 
 
-def _method(made: Validation) -> list[str]:
-    settings = made.settings
+def _method(validation: Validation) -> list[str]:
+    settings = validation.settings
     said = [f"minDCF: P(target) = {settings.p_target:g}, both costs 1."]
-    if made.verification.figures["eer"].low is not None:
+    if validation.verification.figures["eer"].low is not None:
         said.append(
             f"Intervals: {settings.replicates} bootstrap replicates over sources, seed {settings.seed}, 2.5 % and "
             "97.5 % quantiles; calibration and thresholds are not fitted anew."
@@ -187,36 +187,26 @@ def _method(made: Validation) -> list[str]:
 
 def _table(figures: Mapping[str, Figure]) -> str:
     rows = [
-        (NAMES[name][0], shown(name, figure), NAMES[name][1])
+        (escaped(NAMES[name][0]), escaped(shown(name, figure)), escaped(NAMES[name][1]))
         for name, figure in figures.items()
         if figure.value is not None
     ]
-    return _rows(("figure", "value (95 % interval)", "what it is"), rows, numbers=(1,))
+    return table(("figure", "value (95 % interval)", "what it is"), rows, numbers=(1,))
 
 
 def _sliced(parts: Mapping[str, Verification]) -> str:
     names = ("eer", "auroc", "cllr", "cllr_min")
     header = ("", *(NAMES[name][0] for name in names), "same", "different", "sources")
     rows = [
-        (slice_, *(shown(name, found.figures[name]) for name in names), f"{found.targets:,}", f"{found.nontargets:,}",
-         str(found.sources))
+        (escaped(slice_), *(shown(name, found.figures[name]) for name in names), f"{found.targets:,}",
+         f"{found.nontargets:,}", str(found.sources))
         for slice_, found in parts.items()
     ]  # fmt: skip
-    return _rows(header, rows, numbers=range(1, len(header)))
-
-
-def _rows(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> str:
-    def cells(row: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=number' if i in numbers else ''}>{in_html(cell)}</{tag}>" for i, cell in enumerate(row)
-        )
-
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{cells(header, "th")}</tr></thead><tbody>{body}</tbody></table></div>'
+    return table(header, rows, numbers=range(1, len(header)))
 
 
 def _picture(name: str, path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
-    caption = in_html(CAPTIONS[name])
+    caption = escaped(CAPTIONS[name])
     source = f"data:image/svg+xml;base64,{data}"
     return f'<figure><img alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'

@@ -1,1 +1,1 @@
-"""What is wrong with a manifest, and how easily its sources are guessed without listening."""
+"""A manifest in, findings out: what is wrong with it, and how easily its sources are guessed without listening."""

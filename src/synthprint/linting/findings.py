@@ -69,8 +69,3 @@ def listed(names: Sequence[str]) -> str:
     """The first names as text, with how many more there are."""
     more = len(names) - N_EXAMPLES
     return ", ".join(names[:N_EXAMPLES]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(n: int, noun: str) -> str:
-    """`n` of them: "1 clip", "2,000 clips"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -9,15 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from synthprint.errors import MissingDependency
 from synthprint.linting import partitions
-from synthprint.linting.findings import Finding, Severity, counted
+from synthprint.linting.findings import Finding, Severity
 from synthprint.linting.inspection import Inspection, inspect_all
 from synthprint.linting.shortcuts import FOLDS, MAX_SOURCES, Shortcuts, measure_shortcuts
-from synthprint.manifests import distinct
+from synthprint.manifests.opening import distinct
 from synthprint.types import Manifest, Utterance
+from synthprint.wording import counted
 
 CLIPS_PER_SOURCE = 100
 DURATION_TOLERANCE_S = 0.25
+WITHOUT_TREES = "shortcuts were not looked for: scikit-learn is not installed; pip install 'synthprint[lint]'"
 
 _FILE_PROBLEMS = {
     "missing-file": "listed but not there",
@@ -39,7 +42,7 @@ class Report:
         utterances, sources: how many it has.
         splits: utterances of each split; "" is the split of those that have none.
         findings: errors first, then warnings, then notes.
-        shortcuts: None where no audio was looked at, or too little.
+        shortcuts: None where no audio was looked at, or too little, or scikit-learn is not installed.
         remarks: what was looked at, and what was not.
     """
 
@@ -78,10 +81,14 @@ def lint(
         decode = _sample(rows, clips_per_source)
         inspections = inspect_all([manifest.audio_path(u) for u in rows], decode, workers)
         findings += _file_findings(rows, inspections)
-        shortcuts = measure_shortcuts([u.source for u in rows], inspections)
+        try:
+            shortcuts, missing = measure_shortcuts([u.source for u in rows], inspections), False
+        except MissingDependency:
+            missing = True
         if shortcuts and (finding := shortcuts.finding()):
             findings.append(finding)
-        remarks = _remarks(rows, inspections, clips_per_source, shortcuts)
+        remarks = _looked_at(rows, inspections, clips_per_source)
+        remarks += [WITHOUT_TREES] if missing else _of_shortcuts(shortcuts)
     return Report(
         manifest=manifest.name,
         utterances=len(manifest),
@@ -98,11 +105,11 @@ def _sample(rows: Sequence[Utterance], clips_per_source: int) -> list[bool]:
     by_source: dict[str, list[int]] = defaultdict(list)
     for index, u in enumerate(rows):
         by_source[u.source].append(index)
-    chosen = set()
+    sample = set()
     for indices in by_source.values():
         ordered = sorted(indices, key=lambda i: hashlib.sha256(os.fsencode(rows[i].path)).digest())
-        chosen.update(ordered[:clips_per_source])
-    return [index in chosen for index in range(len(rows))]
+        sample.update(ordered[:clips_per_source])
+    return [index in sample for index in range(len(rows))]
 
 
 def _file_findings(rows: Sequence[Utterance], inspections: Sequence[Inspection]) -> Iterator[Finding]:
@@ -123,20 +130,21 @@ def _file_findings(rows: Sequence[Utterance], inspections: Sequence[Inspection])
         yield Finding("wrong-duration", len(wrong), message, tuple(wrong))
 
 
-def _remarks(
-    rows: Sequence[Utterance], inspections: Sequence[Inspection], clips_per_source: int, shortcuts: Shortcuts | None
-) -> list[str]:
+def _looked_at(rows: Sequence[Utterance], inspections: Sequence[Inspection], clips_per_source: int) -> list[str]:
     decoded = sum(seen.traits is not None for seen in inspections)
     there = sum(bool(seen.sha256) for seen in inspections)
-    remarks = [
+    return [
         f"header and bytes of {there:,} of {len(rows):,} files were read; repeated content means the same bytes",
         f"{decoded:,} files were decoded, at most {clips_per_source} of each source",
     ]
+
+
+def _of_shortcuts(shortcuts: Shortcuts | None) -> list[str]:
     if shortcuts is None:
-        remarks.append(f"shortcuts were not measured: that needs {FOLDS} decoded clips of each of two sources")
-    elif shortcuts.left_out:
-        remarks.append(
-            f"{counted(shortcuts.left_out, 'source')} left out of the shortcuts: fewer than {FOLDS} decoded clips, "
-            f"or beyond the {MAX_SOURCES} sources with most"
-        )
-    return remarks
+        return [f"shortcuts were not measured: that needs {FOLDS} decoded clips of each of two sources"]
+    if not shortcuts.left_out:
+        return []
+    return [
+        f"{counted(shortcuts.left_out, 'source')} left out of the shortcuts: fewer than {FOLDS} decoded clips, "
+        f"or beyond the {MAX_SOURCES} sources with most"
+    ]

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Literal
 
-from synthprint.linting.findings import Finding, counted, listed
+from synthprint.linting.findings import Finding, listed
 from synthprint.types import SPLITS, Manifest, Utterance
+from synthprint.wording import counted
 
 MIN_CLIPS = 10  # of a source, to train or to test on
 POOLED_SHARE = 0.9  # of the target pairs, that `dominant-sources` asks about
@@ -158,13 +159,13 @@ def _shared(
         value = key(u)
         if u.split and value:
             languages[u.split][value].add(u.language)
-    for one, other in itertools.combinations(SPLITS, 2):
-        shared = languages[one].keys() & languages[other].keys()
+    for split, other in itertools.combinations(SPLITS, 2):
+        shared = languages[split].keys() & languages[other].keys()
         if not shared:
             continue
         clips = sum(u.split == other and key(u) in shared for u in rows)
-        spoken = sum(bool(languages[one][value] & languages[other][value]) for value in shared)
-        message = f"{counted(len(shared), what)} of {one} also in {other}, in {counted(clips, 'clip')} there"
+        spoken = sum(bool(languages[split][value] & languages[other][value]) for value in shared)
+        message = f"{counted(len(shared), what)} of {split} also in {other}, in {counted(clips, 'clip')} there"
         if spoken < len(shared):
             message += f"; {spoken:,} of them in the same language"
         yield Finding(f"shared-{what}s", len(shared), message, tuple(sorted(shared)))
@@ -209,14 +210,14 @@ def _known_families(rows: Utterances, in_train: set[str]) -> Iterator[Finding]:
             for u in rows
             if u.split == split and (u.source not in in_train if u.source_seen is None else not u.source_seen)
         ]
-        known = Counter(u.family for u in unseen if u.family in families)
-        if known and known.total() >= KNOWN_FAMILY_SHARE * len(unseen):
+        familiar = Counter(u.family for u in unseen if u.family in families)
+        if familiar and familiar.total() >= KNOWN_FAMILY_SHARE * len(unseen):
             message = (
-                f"{known.total():,} of the {len(unseen):,} clips of unseen sources in {split} "
-                f"({known.total() / len(unseen):.0%}) belong to a family that is in train"
+                f"{familiar.total():,} of the {len(unseen):,} clips of unseen sources in {split} "
+                f"({familiar.total() / len(unseen):.0%}) belong to a family that is in train"
             )
-            examples = tuple(f"{name} ({counted(n, 'clip')})" for name, n in known.most_common())
-            yield Finding("known-families", known.total(), message, examples)
+            examples = tuple(f"{name} ({counted(n, 'clip')})" for name, n in familiar.most_common())
+            yield Finding("known-families", familiar.total(), message, examples)
 
 
 def _unchecked(rows: Utterances) -> Iterator[Finding]:
@@ -243,8 +244,8 @@ def _unchecked(rows: Utterances) -> Iterator[Finding]:
 
 
 def _splits(rows: Utterances) -> list[str | None]:
-    there = {u.split for u in rows}
-    return [split for split in (*SPLITS, None) if split in there]
+    present = {u.split for u in rows}
+    return [split for split in (*SPLITS, None) if split in present]
 
 
 def _within(split: str | None) -> str:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import SourceDirections, full_precision, require
+from synthprint.layers.similarity import SourceDirections, full_precision, require
 
 __all__ = ["ASoftmax"]
 
@@ -50,13 +50,13 @@ class ASoftmax(nn.Module):
         """Embeddings [B, D], labels [B] int64 in 0 … C - 1: scalar. In training mode it counts a step."""
         with full_precision(embeddings) as x:
             cosines = self.directions(x)  # [B, C]
-            own = labels[:, None]
-            cosine = cosines.gather(1, own)
+            target = labels[:, None]
+            cosine = cosines.gather(1, target)
             blend = (self.lambda_start / (1 + 0.12 * self.steps)).clamp(min=self.lambda_min)
             narrowed = (blend * cosine + self._psi(cosine)) / (1 + blend)
             if self.training:
                 self.steps += 1
-            logits = x.norm(dim=1, keepdim=True) * cosines.scatter(1, own, narrowed)
+            logits = x.norm(dim=1, keepdim=True) * cosines.scatter(1, target, narrowed)
             return F.cross_entropy(logits, labels)
 
     def _psi(self, cosine: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import SourceDirections, full_precision, require
+from synthprint.layers.similarity import SourceDirections, full_precision, require
 
 __all__ = ["AAMSoftmax"]
 
@@ -40,9 +40,9 @@ class AAMSoftmax(nn.Module):
         """Embeddings [B, D], labels [B] int64 in 0 … C - 1: scalar."""
         with full_precision(embeddings) as x:
             cosines = self.directions(x)  # [B, C]
-            own = labels[:, None]
-            narrowed = self._add_margin(cosines.gather(1, own))
-            return F.cross_entropy(self.scale * cosines.scatter(1, own, narrowed), labels)
+            target = labels[:, None]
+            narrowed = self._add_margin(cosines.gather(1, target))
+            return F.cross_entropy(self.scale * cosines.scatter(1, target, narrowed), labels)
 
     def _add_margin(self, cosine: Tensor) -> Tensor:
         """cos θ -> cos(θ + m), by the addition theorem: arccos has no finite gradient at 0 and π."""

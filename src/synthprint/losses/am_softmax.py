@@ -7,7 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import SourceDirections, full_precision, require
+from synthprint.layers.similarity import SourceDirections, full_precision, require
 
 __all__ = ["AMSoftmax"]
 
@@ -39,8 +39,8 @@ class AMSoftmax(nn.Module):
         """Embeddings [B, D], labels [B] int64 in 0 … C - 1: scalar."""
         with full_precision(embeddings) as x:
             cosines = self.directions(x)  # [B, C]
-            own = F.one_hot(labels, cosines.shape[1]).to(cosines.dtype)
-            return F.cross_entropy(self.scale * (cosines - self.margin * own), labels)
+            target = F.one_hot(labels, cosines.shape[1]).to(cosines.dtype)
+            return F.cross_entropy(self.scale * (cosines - self.margin * target), labels)
 
     def predict(self, embeddings: Tensor) -> Tensor:
         """Index of the most likely source, [B] int64; no margin."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from synthprint.similarity import BatchSources, ScaledCosine, cosines, full_precision, mean_of, require_sizes
+from synthprint.layers.similarity import (
+    BatchSources,
+    ScaledCosine,
+    cosines,
+    full_precision,
+    marked_means,
+    require_sizes,
+)
 
 __all__ = ["AngularPrototypical"]
 
@@ -45,8 +52,8 @@ class AngularPrototypical(nn.Module):
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
-            batch = BatchSources.of(labels, x.dtype)
-            return batch.cross_entropy_of_firsts(self.logits(cosines(x, mean_of(batch.others, x))))
+            batch = BatchSources.from_labels(labels, x.dtype)
+            return batch.source_cross_entropy(self.logits(cosines(x, marked_means(batch.others, x))))
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import BatchSources, ScaledCosine, cosines, full_precision, mean_of, require_sizes
+from synthprint.layers.similarity import (
+    BatchSources,
+    ScaledCosine,
+    cosines,
+    full_precision,
+    marked_means,
+    require_sizes,
+)
 
 __all__ = ["GE2E"]
 
@@ -47,11 +54,11 @@ class GE2E(nn.Module):
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
-            batch = BatchSources.of(labels, x.dtype)
-            similarity = cosines(x, mean_of(batch.members, x))  # [B, B]
-            own = F.cosine_similarity(x, mean_of(batch.others, x))  # [B]
-            similarity = torch.where(batch.own_place(), own[:, None], similarity)
-            return F.cross_entropy(batch.of_sources(self.logits(similarity)), batch.owner)
+            batch = BatchSources.from_labels(labels, x.dtype)
+            similarity = cosines(x, marked_means(batch.members, x))  # [B, B]
+            left_out = F.cosine_similarity(x, marked_means(batch.others, x))  # [B]
+            similarity = torch.where(batch.source_places(), left_out[:, None], similarity)
+            return F.cross_entropy(batch.without_empty_places(self.logits(similarity)), batch.owner)
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

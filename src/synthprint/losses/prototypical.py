@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from synthprint.similarity import BatchSources, full_precision, mean_of, require_sizes
+from synthprint.layers.similarity import BatchSources, full_precision, marked_means, require_sizes
 
 __all__ = ["Prototypical"]
 
@@ -33,9 +33,9 @@ class Prototypical(nn.Module):
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
-            batch = BatchSources.of(labels, x.dtype)
-            distances = (x[:, None] - mean_of(batch.others, x)).square().sum(dim=2)  # [B, B]
-            return batch.cross_entropy_of_firsts(-distances)
+            batch = BatchSources.from_labels(labels, x.dtype)
+            distances = (x[:, None] - marked_means(batch.others, x)).square().sum(dim=2)  # [B, B]
+            return batch.source_cross_entropy(-distances)
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

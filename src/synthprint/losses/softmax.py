@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import full_precision, require_sizes
+from synthprint.layers.similarity import full_precision, require_sizes
 
 __all__ = ["Softmax"]
 

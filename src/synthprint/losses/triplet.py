@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthprint.similarity import BatchSources, cosines, full_precision, require, require_sizes
+from synthprint.layers.similarity import BatchSources, cosines, full_precision, require, require_sizes
 
 __all__ = ["Triplet"]
 
@@ -40,7 +40,7 @@ class Triplet(nn.Module):
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
-            owner = BatchSources.of(labels, x.dtype).owner
+            owner = BatchSources.from_labels(labels, x.dtype).owner
             distances = 2 - 2 * cosines(x, x)  # [B, B]
             same = owner[:, None] == owner
             anchor, positive = (same & ~torch.eye(len(x), dtype=torch.bool, device=x.device)).nonzero(as_tuple=True)

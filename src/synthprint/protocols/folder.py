@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthprint.doors import check_link, ending_in
 from synthprint.errors import ManifestError
+from synthprint.reading.doors import check_link, ending_in
 from synthprint.types import SPLITS, Manifest, Utterance
 
 LICENCE = "your own audio: the licence that it came with"

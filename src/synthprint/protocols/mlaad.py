@@ -7,7 +7,7 @@ gives architecture, duration and transcript.
 
 *Conventions.* `eval` is the split "test". The id is the path without "./". 109 rows of eval.csv are there
 twice: the second stays, with "#2" behind its id, because the published counts and pooled EER are over all
-33,900 rows; `manifests.distinct` drops them. `text_id` is the file's stem: it names the sentence of M-AILABS,
+33,900 rows; `manifests.opening.distinct` drops them. `text_id` is the file's stem: it names the sentence of M-AILABS,
 or a translation of it, so one sentence has one `text_id` in every language. `family` is made by `family`,
 below, from the architecture, or where there is no `meta.csv` from the model's name.
 """
@@ -20,10 +20,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from synthprint import doors
 from synthprint.errors import ManifestError
-from synthprint.rows import csv_rows, number
-from synthprint.schemas import Refused, short
+from synthprint.reading import doors
+from synthprint.reading.rows import csv_rows, number
+from synthprint.reading.schemas import Refused, short
 from synthprint.types import Manifest, Utterance
 
 LICENCE = "CC-BY-NC-4.0 (the audio and the lists are MLAAD's; neither comes with synthprint)"
@@ -53,7 +53,7 @@ _FAMILIES = (
 
 _ELSEWHERE = frozenset({"path", "model_name", "duration", "language"})  # columns of meta.csv that `extra` repeats not
 
-Row = tuple[str, str]  # path without "./", and model name
+ListedClip = tuple[str, str]  # path without "./", and model name
 Seen = tuple[bool | None, bool | None]  # whether source and language are in training
 Meta = Mapping[str, Mapping[str, str]]  # of one folder: the rows of its meta.csv by the file's stem
 
@@ -97,7 +97,7 @@ def family(name: str) -> str:
     The part behind the last slash counts. What no pattern knows is a family of its own, in lower case.
     """
     part = name.rpartition("/")[2].lower()
-    return next((known for pattern, known in _FAMILIES if re.search(pattern, part)), part)
+    return next((label for pattern, label in _FAMILIES if re.search(pattern, part)), part)
 
 
 def _lists_folder(root: Path) -> Path | None:
@@ -115,7 +115,7 @@ def _audio_root(root: Path, lists: Path) -> Path:
     return next((f for f in (*around, *sorted(root.glob("*/"))) if (f / "fake").is_dir()), root)
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[ListedClip]:
     """The rows of one list."""
     try:
         for line, cells in csv_rows(path, check=_check_header):
@@ -135,18 +135,18 @@ def _check_header(header: list[str]) -> None:
         raise Refused(f"line 1: the header is {short(','.join(header))}, not 'path,model_name'")
 
 
-def _quadrants(lists: Path) -> dict[Row, Seen]:
+def _quadrants(lists: Path) -> dict[ListedClip, Seen]:
     """The quadrant of each row of dev.csv and eval.csv; nothing where the fine lists are not there at all."""
     folder = lists / "fine"
     if not folder.is_dir():
         return {}
-    found: dict[Row, Seen] = {}
+    quadrants: dict[ListedClip, Seen] = {}
     for split in ("dev", "eval"):
         for source, source_word in SEEN.items():
             for language, language_word in SEEN.items():
                 name = FINE_LIST.format(split=split, language=language_word, source=source_word)
-                found |= dict.fromkeys(_rows(folder / name), (source, language))
-    return found
+                quadrants |= dict.fromkeys(_rows(folder / name), (source, language))
+    return quadrants
 
 
 def _meta(path: Path) -> Meta:
@@ -167,7 +167,7 @@ def _meta(path: Path) -> Meta:
     return {PurePosixPath(row["path"]).stem: row for row in rows if len(row) == len(header) and "path" in row}
 
 
-def _utterance(row: Row, split: str, seen: Seen, occurrence: int, meta: Callable[[str], Meta]) -> Utterance:
+def _utterance(row: ListedClip, split: str, seen: Seen, occurrence: int, meta: Callable[[str], Meta]) -> Utterance:
     path, source = row
     folder, _, name = path.rpartition("/")
     stem = name.rpartition(".")[0]

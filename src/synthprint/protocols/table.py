@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from synthprint.errors import ManifestError
-from synthprint.rows import csv_rows, json_lines, listed, parquet_rows
-from synthprint.schemas import Refused, short
+from synthprint.reading.rows import csv_rows, json_lines, listed, parquet_rows
+from synthprint.reading.schemas import Refused, short
 from synthprint.types import Manifest, Utterance
 from synthprint.types.manifest import COLUMNS
 
@@ -31,7 +31,7 @@ ALIASES = {"source": "model_name", "family": "architecture", "text_id": "content
 ENDINGS = (".csv", ".jsonl", ".parquet")
 NAMES = tuple(f"manifest{ending}" for ending in ENDINGS)  # looked for in a folder, in this order
 
-Row = tuple[str, dict[str, Any]]  # where it stands, in words, and its cells
+TableRow = tuple[str, dict[str, Any]]  # where it stands, in words, and its cells
 
 
 def recognises(root: Path) -> bool:
@@ -68,11 +68,11 @@ def _table(root: Path) -> Path | None:
     return root if root.suffix.lower() in ENDINGS else None
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Iterator[TableRow]:
     return ((f"{path}: line {line}", dict(cells)) for line, cells in csv_rows(path))
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path) -> Iterator[TableRow]:
     try:
         for line, cells in json_lines(path, dict[str, Any]):
             yield f"{path}: line {line}", cells
@@ -80,7 +80,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
         raise ManifestError(f"{path}: {error}; each line must be one object") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[TableRow]:
     for number, row in parquet_rows(path, (*COLUMNS, *ALIASES.values())):
         # A missing number is often stored as NaN, the only value that does not equal itself.
         yield f"{path}: row {number}", {key: value for key, value in row.items() if value == value}  # noqa: PLR0124
@@ -96,15 +96,15 @@ def _renamed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     for column in ("path", "source"):
         if column not in renamed:
             also = f" (or {ALIASES[column]!r})" if column in ALIASES else ""
-            there = listed(cells)
+            columns = listed(cells)
             raise ManifestError(
                 f"{where}: there is no column {column!r}{also}; a manifest needs path and source, "
-                f"in CSV separated by commas. Columns here: {there}"
+                f"in CSV separated by commas. Columns here: {columns}"
             )
     return renamed
 
 
-def _utterances(rows: Iterable[Row]) -> list[Utterance]:
+def _utterances(rows: Iterable[TableRow]) -> list[Utterance]:
     """The utterances of rows, as they are read: a file that repeats itself ends at the first row that it repeats."""
     utterances: list[Utterance] = []
     places: dict[str, str] = {}

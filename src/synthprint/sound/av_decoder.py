@@ -15,10 +15,11 @@ NO_EDIT_LIST = {"ignore_editlist": "1"}  # an edit list says what of a track is 
 
 def main(packages: str, formats: str, memory: int, cpu_s: int, hidden_s: str, path: str) -> None:
     """Write what `path` holds to stdout."""
-    import resource
+    with contextlib.suppress(ImportError):  # on Windows, which has no such limits
+        import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     sys.path.append(packages)
     import av
 

@@ -63,9 +63,9 @@ def first_mix(wanted: str, channels: int) -> Mix:
         return Mix(MEAN if wanted == AUTO else wanted)
     if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= channels:
         return Mix(str(int(wanted)))
-    there = ["auto", MEAN, *([SIDE] if channels == 2 else []), *map(str, range(1, min(channels, 3) + 1))]
+    valid = ["auto", MEAN, *([SIDE] if channels == 2 else []), *map(str, range(1, min(channels, 3) + 1))]
     more = ", …" if channels > 3 else ""
-    raise ChannelError(f"has no channel {wanted!r}: of its {channels} there are {', '.join(there)}{more}")
+    raise ChannelError(f"has no channel {wanted!r}: of its {channels} there are {', '.join(valid)}{more}")
 
 
 class ChannelError(SynthprintError):

@@ -115,13 +115,13 @@ def _probed(path: Path, words: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def _with_av(path: Path) -> Iterator[ForeignTrack]:
-    found = None
+    module = None
     with suppress(ImportError, ValueError):  # ValueError: taken out of the modules on purpose
-        found = importlib.util.find_spec("av")
-    if found is None or not found.origin:
+        module = importlib.util.find_spec("av")
+    if module is None or not module.origin:
         remedy = "install ffmpeg, or pip install 'synthprint[media]', for m4a, mp4, webm and amr"
         raise AudioError(path, f"is not audio that libsndfile reads; {remedy}")
-    packages, program = Path(found.origin).parents[1], Path(__file__).with_name("av_decoder.py")
+    packages, program = Path(module.origin).parents[1], Path(__file__).with_name("av_decoder.py")
     limits = [",".join(FORMATS), str(MEMORY_BYTES), str(CPU_S), str(HIDDEN_S)]
     command = [sys.executable, "-I", str(program), str(packages), *limits, str(path)]
     with _running(path, command) as output:
@@ -238,20 +238,23 @@ class _Output:
 def _running(path: Path, command: Sequence[str]) -> Iterator[_Output]:
     """A decoder's process, within its limits, ended with the block."""
     started = [os.fsencode(word) for word in command]  # a file's name need not be UTF-8
-    with subprocess.Popen(started, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as made:
-        _limit(made.pid)
-        output = _Output(path, made)
+    null = subprocess.DEVNULL
+    with subprocess.Popen(started, stdin=null, stdout=subprocess.PIPE, stderr=null) as decoder:
+        _limit(decoder.pid)
+        output = _Output(path, decoder)
         try:
             yield output
         finally:
             output.close()
-            made.kill()
+            decoder.kill()
 
 
 def _limit(process: int) -> None:
     """Limits of memory and processor time, where the system can set them from outside (Linux)."""
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return
     if not hasattr(resource, "prlimit"):
         return
     with suppress(OSError):  # it has ended already

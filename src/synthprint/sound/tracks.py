@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from synthprint import doors
 from synthprint.errors import AudioError
+from synthprint.reading import doors
 from synthprint.sound import foreign, quiet
 from synthprint.sound.containers.layout import layout
 from synthprint.sound.containers.parts import FileBytes, Layout, Part, PartFile, disagreement, duration
@@ -62,7 +62,7 @@ class Track:
 
 
 @dataclass
-class Source:
+class AudioFile:
     """A file that is open: its tracks in order, what is odd about it, and whether libsndfile reads it."""
 
     path: Path
@@ -73,7 +73,7 @@ class Source:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def opened(path: Path) -> Iterator[AudioFile]:
     """The tracks of a file.
 
     Raises:
@@ -90,16 +90,16 @@ def opened(path: Path) -> Iterator[Source]:
             if left_out and tracks and not laid_out.joined:
                 remarks.append(f"has {left_out:,} bytes that do not decode: they were left out")
             if tracks:
-                yield Source(path, tracks, remarks, stamp, native=True)
+                yield AudioFile(path, tracks, remarks, stamp, native=True)
             else:
                 track = _foreign_track(path, path, temporary)
-                yield Source(path, [track], list(laid_out.remarks), stamp, native=False)
+                yield AudioFile(path, [track], list(laid_out.remarks), stamp, native=False)
         check_unchanged(path, stamp)
 
 
 def _joined(remark: str, left_out: int) -> str:
-    told = f"{left_out:,} bytes of them do not decode, and were left out" if left_out else "all of them were examined"
-    return f"{remark}: {told}"
+    fate = f"{left_out:,} bytes of them do not decode, and were left out" if left_out else "all of them were examined"
+    return f"{remark}: {fate}"
 
 
 def _laid_out(path: Path, descriptor: int, stamp: Stamp) -> Layout:
@@ -141,20 +141,27 @@ def _open(path: Path) -> tuple[BinaryIO, Stamp]:
     return file, stamp
 
 
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def check_unchanged(path: Path, stamp: Stamp) -> None:
+def file_stamp(path: Path) -> Stamp | None:
+    """Of a file as it is now; None where there is none."""
+    try:
+        return _stamp(path.stat())
+    except (OSError, ValueError):
+        return None
+
+
+def check_unchanged(path: Path, stamp: Stamp | None) -> None:
     """Make sure that a file is still the one that was read.
 
     Raises:
         AudioError: it is not.
     """
-    try:
-        now = _stamp(path.stat())
-    except (OSError, ValueError):
-        raise AudioError(path, VANISHED) from None
+    now = file_stamp(path)
+    if now is None:
+        raise AudioError(path, VANISHED)
     if now != stamp:
         raise AudioError(path, CHANGED)
 
@@ -205,6 +212,11 @@ def _as_file(path: Path, descriptor: int, part: Part) -> Iterator[Path]:
         yield Path(file.name)
 
 
+def file_name(path: Path) -> str | bytes:
+    """As libsndfile is given it: bytes, for a name need not be UTF-8; on Windows text."""
+    return os.fsencode(path) if os.name == "posix" else str(path)
+
+
 def _opening(path: Path, descriptor: int, part: Part | None) -> Callable[[], Any]:
     """Opens a part of a file, or the file as it is, with libsndfile; None where that does not read it."""
 
@@ -213,7 +225,7 @@ def _opening(path: Path, descriptor: int, part: Part | None) -> Callable[[], Any
 
         try:
             with quiet.decoding():
-                return soundfile.SoundFile(os.fsencode(path) if part is None else PartFile(descriptor, part))
+                return soundfile.SoundFile(file_name(path) if part is None else PartFile(descriptor, part))
         except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw, which may hold anything
             return None
 

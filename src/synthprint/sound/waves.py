@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
+
+from synthprint.reading.doors import read_at
 
 SAMPLE_RATE = 16_000  # Hz
 SILENCE = 1e-5  # a wave whose peak is below this (-100 dBFS) holds nothing
@@ -47,7 +48,7 @@ class StoredWave:
     def __getitem__(self, key: slice) -> np.ndarray:
         first, last, step = key.indices(self._length)
         count = max(0, last - first) * SAMPLE_BYTES
-        data = os.pread(self._samples.file.fileno(), count, (self._start + first) * SAMPLE_BYTES)
+        data = read_at(self._samples.file.fileno(), count, (self._start + first) * SAMPLE_BYTES)
         samples: np.ndarray = np.frombuffer(data, np.float32)[::step]
         return samples
 
@@ -58,8 +59,8 @@ class StoredWave:
     @cached_property
     def extremes(self) -> tuple[float, float]:
         """The lowest and the highest sample."""
-        found = [extremes(block) for block in blocks(self)]
-        return min(low for low, _ in found), max(high for _, high in found)
+        pairs = [extremes(block) for block in blocks(self)]
+        return min(low for low, _ in pairs), max(high for _, high in pairs)
 
 
 AnyWave = np.ndarray | StoredWave

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthprint.audio import SAMPLE_RATE
 from synthprint.calibration.calibration import Calibration, Evidence
 from synthprint.calibration.verbal import strength
-from synthprint.conditions import Conditions, Limits, outside
-from synthprint.errors import AudioError, EmbeddingsError
-from synthprint.extractors import Extractor
+from synthprint.errors import AudioError
+from synthprint.extractor.examining import clips_in, examine_files
+from synthprint.model.model import Model, open_model
 from synthprint.sound.channels import AUTO
-from synthprint.tracing.calibrations import ComparisonCalibrations
-from synthprint.tracing.examining import UnusableClip, clips_in, examined
-from synthprint.vectors import cosines, unit
+from synthprint.vectors.directions import cosines, unit
 
 
 @dataclass(frozen=True)
@@ -57,90 +54,68 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         calibration = self.calibration.to_dict() if self.calibration else None
-        told = {"strength": self.strength, "statement": self.statement}
-        return {**asdict(self), **told, "calibration": calibration}
+        words = {"strength": self.strength, "statement": self.statement}
+        return {**asdict(self), **words, "calibration": calibration}
 
 
 @dataclass(frozen=True, eq=False)
 class _Set:
-    """The usable clips of one side: paths, and their mean direction [D]."""
+    """The usable clips of one side: paths, their mean direction [D], and what is said of those that are not sound."""
 
     paths: tuple[str, ...]
     direction: np.ndarray
+    warnings: tuple[str, ...]
+    failures: dict[str, str]
 
 
 def compare(
-    extractor: Extractor,
     a: str | Path | Sequence[str | Path],
     b: str | Path | Sequence[str | Path],
-    calibrations: ComparisonCalibrations | None = None,
-    limits: Limits | None = None,
+    model: Model | str | Path | None = None,
     channel: str = AUTO,
+    threads: int | None = None,
 ) -> Comparison:
     """How alike two clips, or two sets of clips, are, and how strongly that speaks for one source.
 
     Args:
         a, b: files, or folders: all audio below them.
-        calibrations, limits: of the extractor.
+        model: one that is open, a folder, or "default"; None: the one that comes with synthprint.
         channel: of files with several: "auto", "mean", "side", or a number from 1.
+        threads: that embed, where the model is to be opened; by default all cores.
 
     Raises:
         AudioError: a set is a single file, and not usable audio.
+        CheckpointError: the model is missing or damaged.
         EmbeddingsError: a set has no usable clip.
     """
-    warnings: list[str] = []
-    failures: dict[str, str] = {}
-    sets = [_embedded(extractor, _paths(side), limits, channel, warnings, failures) for side in (a, b)]
-    score = float(cosines(sets[0].direction[None], sets[1].direction[None])[0, 0])
-    both = set(sets[0].paths) & set(sets[1].paths)
-    if both:
+    model = open_model(model, threads)
+    first, second = (_embedded(model, _paths(side), channel) for side in (a, b))
+    score = float(cosines(first.direction[None], second.direction[None])[0, 0])
+    warnings = [*first.warnings, *second.warnings]
+    if both := set(first.paths) & set(second.paths):
         warnings.append(f"{min(both)} is in both sets: it resembles itself, whatever made it")
-    calibration = calibrations.of(len(sets[0].paths), len(sets[1].paths)) if calibrations else None
+    calibration = model.calibrations.for_sets(len(first.paths), len(second.paths)) if model.calibrations else None
     if calibration is None:
         warnings.append(
-            "this extractor has no calibration, so there is no likelihood ratio: see 'synthprint calibrate'"
+            "this extractor has no calibration, so there is no likelihood ratio: see 'synthprint model calibrate'"
         )
     evidence = calibration.evidence(score) if calibration else None
-    return Comparison(sets[0].paths, sets[1].paths, score, evidence, calibration, tuple(warnings), failures)
+    failures = {**first.failures, **second.failures}
+    return Comparison(first.paths, second.paths, score, evidence, calibration, tuple(warnings), failures)
 
 
 def _paths(side: str | Path | Sequence[str | Path]) -> list[Path]:
     return [path for _, path in clips_in([side] if isinstance(side, str | Path) else side)]
 
 
-def _embedded(
-    extractor: Extractor,
-    paths: Sequence[Path],
-    limits: Limits | None,
-    channel: str,
-    warnings: list[str],
-    failures: dict[str, str],
-) -> _Set:
-    vectors, used = [], []
-    for clip in examined(extractor, paths, channel):
-        if isinstance(clip, UnusableClip):
-            if len(paths) == 1:
-                raise AudioError(clip.path, clip.reason)
-            failures[str(clip.path)] = clip.reason
-            continue
-        vectors.append(clip.vector)
-        used.append(str(clip.path))
-        notes = (*clip.remarks, *beyond_limits(extractor, clip.state, limits))
-        warnings += [f"{clip.path}: {note}" for note in notes]
-    if not used:
-        raise EmbeddingsError(
-            f"none of {len(paths)} clips is usable; {next(iter(failures.items()), 'none were given')}"
-        )
-    return _Set(tuple(used), unit(np.stack(vectors)).mean(axis=0, dtype=np.float64))
-
-
-def beyond_limits(extractor: Extractor, state: Conditions, limits: Limits | None) -> tuple[str, ...]:
-    """Which limits of what was validated a clip is beyond, in words; without limits, whether it is short."""
-    return outside(state, limits) if limits else tuple(short(extractor, state.duration_s))
-
-
-def short(extractor: Extractor, duration_s: float | None) -> Iterator[str]:
-    """The warning that a clip is shorter than what the extractor was trained on, where it is."""
-    window_s = extractor.window_samples / SAMPLE_RATE
-    if duration_s is not None and duration_s < window_s:
-        yield f"lasts {duration_s:.2f} s; below {window_s:.1f} s an answer is less sure"
+def _embedded(model: Model, paths: Sequence[Path], channel: str) -> _Set:
+    examination = examine_files(model.extractor, paths, channel)
+    for path, reason in examination.failures.items() if len(paths) == 1 else ():
+        raise AudioError(path, reason)
+    examination.check_usable("compared")
+    clips = [clip for clip, _ in examination.usable]
+    warnings = [
+        f"{clip.path}: {note}" for clip in clips for note in (*clip.remarks, *model.beyond_limits(clip.conditions))
+    ]
+    direction = unit(examination.vectors).mean(axis=0, dtype=np.float64)
+    return _Set(tuple(str(clip.path) for clip in clips), direction, tuple(warnings), examination.failures)

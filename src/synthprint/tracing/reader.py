@@ -1,4 +1,4 @@
-"""What the scores of a gallery say, by what was measured of them: candidates, evidence, components, doubts."""
+"""What the scores of a gallery say, by what was measured of them: candidates, evidence, components, warnings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from synthprint import components
 from synthprint.calibration.calibration import Evidence
-from synthprint.components import ComponentAnswer
-from synthprint.tracing.calibrations import SourceCalibrations
-from synthprint.tracing.gallery import Gallery
-from synthprint.tracing.traces import HUMAN, Candidate
+from synthprint.gallery import components
+from synthprint.gallery.components import ComponentAnswer
+from synthprint.gallery.gallery import Gallery
+from synthprint.model.calibrations import SourceCalibrations
+from synthprint.tracing.traces import Candidate
+from synthprint.types import HUMAN
 
 
 class Reader:
@@ -29,36 +30,38 @@ class Reader:
     def candidate(self, position: int, score: float) -> Candidate:
         """The source at a place of `Gallery.names`, and what its score is worth."""
         name = self._gallery.names[position]
-        source, calibration = self._gallery.index.sources[name], self.calibrations.of(self._clips[position])
+        source, calibration = self._gallery.index.sources[name], self.calibrations.for_clips(self._clips[position])
         evidence = calibration.evidence(score) if calibration else None
-        return Candidate(name, source.family, source.kind, score, self._gallery.aliases_of(name), evidence)
+        return Candidate(name, source.family, source.kind, score, self._gallery.find_aliases(name), evidence)
 
     def unknown_lr(self, best: float) -> Evidence | None:
         """None of the enrolled sources made the clip, against one of them; `best` is the best score."""
-        known = self.calibrations.known
-        return known.evidence(best).reversed() if known else None
+        enrolled = self.calibrations.enrolled
+        return enrolled.evidence(best).reversed() if enrolled else None
 
     def statements(self, best: Candidate) -> Iterator[str]:
         """What the evidence is worth, in sentences: for the best candidate, and for none of the enrolled."""
         names = self._gallery.names
-        one, known = self.calibrations.of(self._clips[names.index(best.source)]), self.calibrations.known
-        if one and best.lr:
-            yield one.say(best.lr, (best.source, "another source"))
-        if known and (unknown_lr := self.unknown_lr(best.score)):
-            yield known.say(unknown_lr, ("a source that is not enrolled", f"one of the {len(names)} enrolled ones"))
+        of_source = self.calibrations.for_clips(self._clips[names.index(best.source)])
+        if of_source and best.lr:
+            yield of_source.say(best.lr, (best.source, "another source"))
+        if self.calibrations.enrolled and (unknown_lr := self.unknown_lr(best.score)):
+            yield self.calibrations.enrolled.say(
+                unknown_lr, ("a source that is not enrolled", f"one of the {len(names)} enrolled ones")
+            )
 
     def components(self, scores: np.ndarray) -> Mapping[str, ComponentAnswer]:
         """The family and the vocoder, from the scores [S], where a rule was measured for them."""
-        found = {}
+        answers = {}
         for name, rule in self._gallery.setting(self._backend).components.items():
             values = [getattr(self._gallery.index.sources[source], name) for source in self._gallery.names]
-            found[name] = components.answer(scores, values, rule.threshold, rule.margin)
-        return found
+            answers[name] = components.answer(scores, values, rule.threshold, rule.margin)
+        return answers
 
-    def doubts(self) -> Iterator[str]:
+    def warnings(self) -> Iterator[str]:
         """What makes every answer of this gallery less sure, in words."""
         rule, now = self._gallery.setting(self._backend).rule, len(self._gallery.names)
-        remedy = "see 'synthprint gallery threshold'"
+        remedy = "see 'synthprint gallery calibrate'"
         if rule is None:
             yield f"no threshold is set for {self._backend}, so nothing is unknown: {remedy}"
         elif not now / 2 <= rule.enrolled <= 2 * now:

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from synthprint.calibration.calibration import Evidence
-from synthprint.components import ComponentAnswer
-from synthprint.conditions import Conditions
-
-HUMAN = "human"  # the kind, or family, of a source that is no system at all
+from synthprint.gallery.components import ComponentAnswer
+from synthprint.sound.conditions import Conditions
+from synthprint.types import HUMAN
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Trace:
         statements: what the evidence is worth, in words and numbers.
         calibrated_on: the population behind the likelihood ratios, in words.
         components: "family" and "vocoder", as far as the gallery knows them -> what is said of it.
-        conditions: the state of the clip, where its samples were at hand.
-        outside: each limit of what was validated that the clip is beyond, in words.
+        conditions: of the clip, where its samples were at hand.
+        outside: each limit of what was validated that the clip is outside, in words.
     """
 
     path: str
@@ -134,8 +133,10 @@ class Trace:
 
     def component_sentence(self) -> str | None:
         """What is known of the maker of a clip whose source is not named: its family, its vocoder."""
-        told = [f"{name} {found.value}" for name, found in self.components.items() if found.value is not None]
-        return f"its maker resembles those of {' and '.join(told)}" if told and (self.unknown or self.rivals) else None
+        shared = [f"{name} {answer.value}" for name, answer in self.components.items() if answer.value is not None]
+        if not shared or not (self.unknown or self.rivals):
+            return None
+        return f"its maker resembles those of {' and '.join(shared)}"
 
 
 @dataclass(frozen=True)

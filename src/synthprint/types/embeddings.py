@@ -12,8 +12,8 @@ import numpy as np
 
 from synthprint import files
 from synthprint.errors import EmbeddingsError
-from synthprint.schemas import Refused, short
-from synthprint.tensors import BYTES, FLOATS, WHOLE, Column, open_tensors
+from synthprint.reading.schemas import Refused, short
+from synthprint.reading.tensors import BYTES, FLOATS, WHOLE, Column, open_tensors
 
 EMBEDDINGS_FORMAT = "synthprint-embeddings-1"
 

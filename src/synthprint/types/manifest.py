@@ -14,10 +14,12 @@ from typing import Any
 
 from synthprint import files
 from synthprint.errors import ManifestError
-from synthprint.rows import csv_rows, listed, number
-from synthprint.schemas import Refused, short
+from synthprint.reading.rows import csv_rows, listed, number
+from synthprint.reading.schemas import Refused, short
 
 SPLITS = ("train", "dev", "test")
+HELD_OUT_SPLITS = ("dev", "test")  # what nothing is trained on
+HUMAN = "human"  # of what people said: the source in a manifest, the kind or family of an enrolled source
 
 
 @dataclass(frozen=True, slots=True)

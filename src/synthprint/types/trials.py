@@ -1,4 +1,4 @@
-"""Pairs of utterances and how alike they are: `Trials` and `Scores`."""
+"""Pairs of utterances to be scored: `Trials`, and the lines of a list of trials."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from synthprint import files
-from synthprint.errors import EmbeddingsError, ManifestError
-from synthprint.rows import lines, number
-from synthprint.schemas import Refused, short
+from synthprint.errors import ManifestError
+from synthprint.reading.rows import lines, number
+from synthprint.reading.schemas import Refused, short
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Trials:
         Raises:
             ManifestError: an id holds white space.
         """
-        files.write_text(Path(path), "".join(f"{line}\n" for line in _lines(self)))
+        files.write_text(Path(path), "".join(f"{line}\n" for line in trial_lines(self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trials:
@@ -54,60 +54,16 @@ class Trials:
         Raises:
             ManifestError: the file is missing or a line has another form.
         """
-        target, enrolment, test = _columns(path, "0|1 enrolment test", (_label, str, str))
+        target, enrolment, test = read_columns(path, "0|1 enrolment test", (read_label, str, str))
         return cls(enrolment, test, np.array(target, dtype=bool))
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """A score per trial, [K] float; higher always means more likely the same source.
+def trial_lines(trials: Trials) -> Iterator[str]:
+    """Each trial as `1 enrolment test`.
 
     Raises:
-        EmbeddingsError: there are more or fewer scores than trials, or one is not a number.
+        ManifestError: an id holds white space.
     """
-
-    trials: Trials
-    values: np.ndarray
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", np.asarray(self.values))
-        if self.values.shape != (len(self.trials),):
-            raise EmbeddingsError(f"{len(self.trials)} trials need as many scores, not {list(self.values.shape)}")
-        if np.isnan(self.values).any():
-            trial = int(np.flatnonzero(np.isnan(self.values))[0])
-            raise EmbeddingsError(f"the score of trial {trial + 1} is not a number")
-
-    @property
-    def target(self) -> np.ndarray:
-        """Scores of the target trials."""
-        return self.values[self.trials.target]
-
-    @property
-    def nontarget(self) -> np.ndarray:
-        """Scores of the nontarget trials."""
-        return self.values[~self.trials.target]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `1 enrolment test score` a line.
-
-        Raises:
-            ManifestError: an id holds white space.
-        """
-        rows = zip(_lines(self.trials), self.values.tolist(), strict=True)
-        files.write_text(Path(path), "".join(f"{line} {score!r}\n" for line, score in rows))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Scores:
-        """Read `1 enrolment test score` a line.
-
-        Raises:
-            ManifestError: the file is missing or a line has another form.
-        """
-        target, enrolment, test, values = _columns(path, "0|1 enrolment test score", (_label, str, str, _score))
-        return cls(Trials(enrolment, test, np.array(target, dtype=bool)), np.array(values, dtype=np.float64))
-
-
-def _lines(trials: Trials) -> Iterator[str]:
     for target, enrolment, test in zip(trials.target, trials.enrolment, trials.test, strict=True):
         for key in (enrolment, test):
             if len(key.split()) != 1 or key != key.strip():
@@ -115,10 +71,18 @@ def _lines(trials: Trials) -> Iterator[str]:
         yield f"{int(target)} {enrolment} {test}"
 
 
-def _columns(
+def read_columns(
     path: str | os.PathLike[str], form: str, kinds: Sequence[Callable[[str], Any]]
 ) -> tuple[tuple[Any, ...], ...]:
-    """The columns of a text file, separated by white space; empty lines are passed over."""
+    """The columns of a text file, separated by white space; empty lines are passed over.
+
+    Args:
+        form: what a line looks like, for errors.
+        kinds: what reads each cell of a line.
+
+    Raises:
+        ManifestError: the file is missing or a line has another form.
+    """
     rows = []
     try:
         for place, line in enumerate(lines(path), 1):
@@ -133,10 +97,11 @@ def _columns(
     return tuple(zip(*rows, strict=True)) or ((),) * len(kinds)
 
 
-def _label(text: str) -> bool:
+def read_label(text: str) -> bool:
+    """Whether a trial is marked as a target."""
     return {"0": False, "1": True}[text]
 
 
-def _score(text: str) -> float:
+def read_score(text: str) -> float:
     """A number; an infinite one is written as Python does."""
     return float(text) if text in ("inf", "-inf") else number(text)

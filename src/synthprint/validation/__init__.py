@@ -1,1 +1,1 @@
-"""How well a system of scores does, with intervals over sources: what `synthprint validate` shows."""
+"""Scores and labels in, figures with intervals over sources out: what `synthprint evaluate --intervals` shows."""

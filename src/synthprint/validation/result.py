@@ -1,4 +1,4 @@
-"""What `synthprint validate` finds, as one object: figures of pairs and of identification, whole and sliced."""
+"""What validation finds, as one object: figures of pairs and of identification, whole and sliced."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from synthprint.errors import MetricError
 from synthprint.shelves import Backend
-from synthprint.types import Utterance
+from synthprint.types import Labelled, ScoredTrials
 from synthprint.validation.bootstrap import CONFIDENCE
-from synthprint.validation.identification import Identification, against_enrolled, identification, left_out
-from synthprint.validation.scored import ScoredPairs, scored_pairs
-from synthprint.validation.verification import Settings, Verification, ratios, sliced, verification
+from synthprint.validation.identification import (
+    Identification,
+    against_enrolled,
+    left_out,
+    measure_identification,
+)
+from synthprint.validation.scored import score_pairs
+from synthprint.validation.verification import (
+    Settings,
+    Verification,
+    likelihood_ratios,
+    measure_verification,
+    sliced,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """All that was found.
+    """All figures.
 
     Attributes:
-        pairs: what was scored.
+        trials: what was scored.
         verification: of all pairs.
         slices: by what they are sliced by, then by slice: of the pairs with both clips in it.
         identification: of embeddings; None for a score file.
@@ -31,7 +40,7 @@ class Validation:
         title: what was validated, in words.
     """
 
-    pairs: ScoredPairs
+    trials: ScoredTrials
     verification: Verification
     slices: Mapping[str, Mapping[str, Verification]]
     identification: Identification | None
@@ -47,38 +56,43 @@ class Validation:
             "verification": self.verification.to_dict(),
             "identification": None if self.identification is None else self.identification.to_dict(),
             "slices": {
-                what: {name: found.to_dict() for name, found in parts.items()} for what, parts in self.slices.items()
+                what: {name: figures.to_dict() for name, figures in parts.items()}
+                for what, parts in self.slices.items()
             },
             "notes": list(self.notes),
         }
 
 
-def validate_pairs(
-    pairs: ScoredPairs, settings: Settings, title: str = "Validation", known: Identification | None = None
+def validate_trials(
+    trials: ScoredTrials,
+    settings: Settings,
+    title: str = "Validation",
+    identification: Identification | None = None,
+    notes: Sequence[str] = (),
 ) -> Validation:
-    """All figures of scored pairs."""
-    found, notes = ratios(pairs, settings)
-    if pairs.sources is None:
-        notes += (
+    """All figures of scored pairs; those of `identification` and further `notes` are taken as they are."""
+    ratios, said = likelihood_ratios(trials, settings)
+    if trials.sources is None:
+        said += (
             "The sources of the clips are not known, so there are no confidence intervals: pairs of one source are "
             "alike, and intervals over pairs would be far too narrow.",
         )
-    whole = verification(pairs, found, settings)
-    return Validation(pairs, whole, sliced(pairs, found, settings), known, settings, notes, title)
+    verification = measure_verification(trials, ratios, settings)
+    slices = sliced(trials, ratios, settings)
+    return Validation(trials, verification, slices, identification, settings, (*said, *notes), title)
 
 
 def validate_embeddings(
-    vectors: np.ndarray,
-    utterances: Sequence[Utterance],
+    clips: Labelled,
     backend: Backend,
     settings: Settings,
-    enrolled: tuple[np.ndarray, Sequence[Utterance]] | None = None,
+    enrolled: Labelled | None = None,
     title: str = "Validation",
 ) -> Validation:
-    """All figures of labelled embeddings [N, D]: of all pairs by `backend.score`, and of identification.
+    """All figures of labelled embeddings: of all pairs by `backend.score`, and of identification.
 
     Args:
-        vectors, utterances: the clips.
+        clips: with their utterances, where the figures are to be sliced.
         backend: fitted.
         settings: how.
         enrolled: other clips, which are enrolled; None: the clips are asked against each other.
@@ -87,16 +101,10 @@ def validate_embeddings(
     Raises:
         MetricError: there is no target or no nontarget pair.
     """
-    pairs = scored_pairs(vectors, utterances, backend)
-    sources = [u.source for u in utterances]
-    if enrolled is None:
-        answers = left_out(vectors, sources, backend)
-    else:
-        answers = against_enrolled(vectors, sources, enrolled[0], [u.source for u in enrolled[1]], backend)
-    known, notes = None, []
+    trials = score_pairs(clips, backend)
+    known, unknown = left_out(clips, backend) if enrolled is None else against_enrolled(clips, enrolled, backend)
     try:
-        known = identification(answers, settings)
+        identification = measure_identification(known, unknown, settings)
     except MetricError as error:
-        notes.append(f"No figures of identification: {error}.")
-    made = validate_pairs(pairs, settings, title, known)
-    return Validation(made.pairs, made.verification, made.slices, known, settings, (*made.notes, *notes), title)
+        return validate_trials(trials, settings, title, notes=[f"No figures of identification: {error}."])
+    return validate_trials(trials, settings, title, identification)

@@ -1,4 +1,4 @@
-"""Figures of pairs: do these two share a source? With intervals, and sliced by what the manifest knows."""
+"""Figures of pairs: do these two share a source? With intervals, and sliced by what the manifest says of the clips."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from synthprint import metrics
-from synthprint import weighted_metrics as weighted
 from synthprint.calibration.fitting import CrossFitted, cross_fitted
 from synthprint.calibration.maps import LN10
 from synthprint.errors import CalibrationError
-from synthprint.scoring import QUADRANTS
-from synthprint.types import Utterance
+from synthprint.metrics import weighted
+from synthprint.scoring.all_pairs import QUADRANTS
+from synthprint.types import ScoredTrials, Utterance
 from synthprint.validation.bootstrap import REPLICATES, Figure, binned, intervals
-from synthprint.validation.scored import ScoredPairs
 
 TPR = 0.95
 SCALES = ("raw", "log10", "ln")  # what scores are: anything, or likelihood ratios
@@ -50,7 +49,7 @@ class Verification:
     Attributes:
         figures: by name; see `docs/conventions.md`.
         targets, nontargets: numbers of pairs.
-        sources: that take part; None where they are not known.
+        sources: that take part; None where they are on nobody's record.
         lr_targets, lr_nontargets: of the pairs that have an LR.
         log10_lr, lr_target, lr_score: [L] the LRs, and the marks and scores of their pairs. Empty where there is none.
         notes: what is missing, and why, in words.
@@ -81,19 +80,18 @@ class Verification:
 
 @dataclass(frozen=True, eq=False)
 class Ratios:
-    """log10 LRs of some of the pairs: `index` [L] says which, `log10_lr` [L] what."""
+    """log10 LRs of some of the trials: `index` [L] says which, `log10_lr` [L] what."""
 
     index: np.ndarray
     log10_lr: np.ndarray
 
 
-def ratios(pairs: ScoredPairs, settings: Settings) -> tuple[Ratios | None, tuple[str, ...]]:
-    """The LRs of the pairs and, in words, where they come from or why there are none."""
+def likelihood_ratios(trials: ScoredTrials, settings: Settings) -> tuple[Ratios | None, tuple[str, ...]]:
+    """The LRs of the trials and, in words, where they come from or why there are none."""
     if settings.scale != "raw":
-        log10_lr = pairs.scores if settings.scale == "log10" else pairs.scores / LN10
+        log10_lr = trials.scores if settings.scale == "log10" else trials.scores / LN10
         return Ratios(np.arange(len(log10_lr)), log10_lr), ("The scores were taken as the likelihood ratios they are.",)
-    trials = pairs.source_trials()
-    if trials is None:
+    if trials.sources is None:
         return None, (
             "Raw scores, and no sources: nothing can be calibrated on other sources than it is tested on, so there are "
             "no likelihood ratios. A manifest with the clips' sources allows it.",
@@ -109,63 +107,68 @@ def ratios(pairs: ScoredPairs, settings: Settings) -> tuple[Ratios | None, tuple
     )
 
 
-def verification(
-    pairs: ScoredPairs, found: Ratios | None, settings: Settings, notes: tuple[str, ...] = ()
+def measure_verification(
+    trials: ScoredTrials, ratios: Ratios | None, settings: Settings, notes: tuple[str, ...] = ()
 ) -> Verification:
-    """All figures of a set of pairs, every pair counting alike, with intervals where the sources are known.
+    """All figures of a set of pairs, every pair counting alike, with intervals where the sources are on record.
 
     Cllr and Cllr_min are of the LRs where there are any, so that the difference is what calibration costs; without LRs
     Cllr_min is of the scores.
     """
-    target, trials = pairs.target, pairs.source_trials()
-    both = pairs.scores[target], pairs.scores[~target]
-    values = _values(both, settings.p_target)
-    with_ratio = _with_ratio(target, found)
-    if found is not None and with_ratio:
-        sides = [LN10 * found.log10_lr[target[found.index] == kind] for kind in (True, False)]
+    target = trials.target
+    values = _values(trials.target_scores, trials.nontarget_scores, settings.p_target)
+    complete = ratios if ratios is not None and 0 < target[ratios.index].sum() < len(ratios.index) else None
+    if complete is not None:
+        sides = [LN10 * complete.log10_lr[target[complete.index] == kind] for kind in (True, False)]
         values |= {"cllr": metrics.cllr(*sides), "cllr_min": metrics.cllr_min(*sides)}
-    if trials is None:
+    if trials.sources is None:
         figures = {name: Figure(value) for name, value in values.items()}
     else:
-        owners, n_sources = (trials.first, trials.second), len(trials.sources)
-        score_bins = binned(pairs.scores, target.astype(int), *owners, n_sources)
-        lr_bins = None
-        if found is not None and with_ratio:
-            marks, (one, other) = target[found.index], (side[found.index] for side in owners)
-            bits = np.logaddexp(0, np.where(marks, -1, 1) * LN10 * found.log10_lr) / np.log(2)
-            lr_bins = binned(found.log10_lr, marks.astype(int), one, other, n_sources, costs=bits)
-
-        def replicate(times: np.ndarray) -> dict[str, float] | None:
-            nontargets, targets = score_bins.counts(times)
-            if not targets.any() or not nontargets.any():
-                return None
-            drawn = _weighted_values(targets, nontargets, settings.p_target)
-            if lr_bins is not None:
-                del drawn["cllr_min"]
-                nontargets, targets = lr_bins.counts(times)
-                if targets.any() and nontargets.any():
-                    drawn |= {"cllr": lr_bins.cost(times), "cllr_min": weighted.cllr_min(targets, nontargets)}
-            return drawn
-
-        here = np.unique(np.concatenate(owners))
-        figures = intervals(replicate, values, here, n_sources, settings.replicates, settings.seed)
-    index = found.index if found is not None else np.zeros(0, int)
+        figures = _with_intervals(trials, complete, values, settings)
+    ratios = ratios or Ratios(np.zeros(0, int), np.zeros(0))
     return Verification(
         figures=figures,
-        targets=len(both[0]),
-        nontargets=len(both[1]),
-        sources=None if trials is None else trials.n_sources,
-        lr_targets=int(target[index].sum()),
-        lr_nontargets=int((~target[index]).sum()),
-        log10_lr=found.log10_lr if found is not None else np.zeros(0),
-        lr_target=target[index],
-        lr_score=pairs.scores[index],
+        targets=int(target.sum()),
+        nontargets=int((~target).sum()),
+        sources=None if trials.sources is None else trials.n_sources,
+        lr_targets=int(target[ratios.index].sum()),
+        lr_nontargets=int((~target[ratios.index]).sum()),
+        log10_lr=ratios.log10_lr,
+        lr_target=target[ratios.index],
+        lr_score=trials.scores[ratios.index],
         notes=notes,
     )
 
 
-def _values(both: tuple[np.ndarray, np.ndarray], p_target: float) -> dict[str, float | None]:
-    target, nontarget = both
+def _with_intervals(
+    trials: ScoredTrials, ratios: Ratios | None, values: Mapping[str, float | None], settings: Settings
+) -> dict[str, Figure]:
+    """Figures of trials whose sources are on record, and of their LRs, where there are any of both kinds."""
+    owners, n_sources = trials.owners, len(trials.names)
+    score_bins = binned(trials.scores, trials.target.astype(int), *owners, n_sources)
+    lr_bins = None
+    if ratios is not None:
+        marks, (first, second) = trials.target[ratios.index], (side[ratios.index] for side in owners)
+        bits = np.logaddexp(0, np.where(marks, -1, 1) * LN10 * ratios.log10_lr) / np.log(2)
+        lr_bins = binned(ratios.log10_lr, marks.astype(int), first, second, n_sources, costs=bits)
+
+    def replicate(times: np.ndarray) -> dict[str, float] | None:
+        nontargets, targets = score_bins.counts(times)
+        if not targets.any() or not nontargets.any():
+            return None
+        drawn = _weighted_values(targets, nontargets, settings.p_target)
+        if lr_bins is not None:
+            del drawn["cllr_min"]
+            nontargets, targets = lr_bins.counts(times)
+            if targets.any() and nontargets.any():
+                drawn |= {"cllr": lr_bins.cost(times), "cllr_min": weighted.cllr_min(targets, nontargets)}
+        return drawn
+
+    present = np.unique(np.concatenate(owners))
+    return intervals(replicate, values, present, n_sources, settings.replicates, settings.seed)
+
+
+def _values(target: np.ndarray, nontarget: np.ndarray, p_target: float) -> dict[str, float | None]:
     return {
         "eer": metrics.eer(target, nontarget),
         "min_dcf": metrics.min_dcf(target, nontarget, p_target),
@@ -186,10 +189,6 @@ def _weighted_values(targets: np.ndarray, nontargets: np.ndarray, p_target: floa
         "fpr95_different_positive": weighted.fpr_at_tpr(nontargets[::-1], targets[::-1], TPR),
         "cllr_min": weighted.cllr_min(targets, nontargets),
     }
-
-
-def _with_ratio(target: np.ndarray, found: Ratios | None) -> bool:
-    return found is not None and 0 < target[found.index].sum() < len(found.index)
 
 
 def _quadrant(u: Utterance) -> str | None:
@@ -220,18 +219,18 @@ SLICES: Mapping[str, Callable[[Utterance], str | None]] = MappingProxyType(
 )
 
 
-def sliced(pairs: ScoredPairs, found: Ratios | None, settings: Settings) -> dict[str, dict[str, Verification]]:
+def sliced(trials: ScoredTrials, ratios: Ratios | None, settings: Settings) -> dict[str, dict[str, Verification]]:
     """The figures of the pairs with *both* clips in a slice; slices that lack a kind of pair are left out."""
-    if pairs.utterances is None:
+    if not trials.utterances:
         return {}
     slices: dict[str, dict[str, Verification]] = {}
-    for what, slice_of in SLICES.items():
-        names, place = _slices([slice_of(u) for u in pairs.utterances])
-        own = np.where(place[pairs.first] == place[pairs.second], place[pairs.first], -1)
-        made = {name: _slice(pairs, found, settings, own == number) for number, name in enumerate(names)}
-        kept = {name: figures for name, figures in made.items() if figures is not None}
-        if len(kept) > 1 or (len(names) > 1 and kept):
-            slices[what] = kept
+    for what, slice_name in SLICES.items():
+        names, place = _slices([slice_name(u) for u in trials.utterances])
+        shared = np.where(place[trials.first] == place[trials.second], place[trials.first], -1)
+        figures = {name: _slice(trials, ratios, settings, shared == number) for number, name in enumerate(names)}
+        defined = {name: verification for name, verification in figures.items() if verification is not None}
+        if len(defined) > 1 or (len(names) > 1 and defined):
+            slices[what] = defined
     return slices
 
 
@@ -241,11 +240,10 @@ def _slices(values: Sequence[str | None]) -> tuple[list[str], np.ndarray]:
     return names, np.array([number.get(value or "", -1) for value in values])
 
 
-def _slice(pairs: ScoredPairs, found: Ratios | None, settings: Settings, chosen: np.ndarray) -> Verification | None:
-    if not 0 < pairs.target[chosen].sum() < chosen.sum():
+def _slice(trials: ScoredTrials, ratios: Ratios | None, settings: Settings, inside: np.ndarray) -> Verification | None:
+    if not 0 < trials.target[inside].sum() < inside.sum():
         return None
-    own = None
-    if found is not None:
-        kept = chosen[found.index]
-        own = Ratios((np.cumsum(chosen) - 1)[found.index[kept]], found.log10_lr[kept])
-    return verification(pairs[chosen], own, settings)
+    if ratios is not None:
+        part = inside[ratios.index]
+        ratios = Ratios((np.cumsum(inside) - 1)[ratios.index[part]], ratios.log10_lr[part])
+    return measure_verification(trials[inside], ratios, settings)

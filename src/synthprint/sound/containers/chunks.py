@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from synthprint.sound.containers.parts import FileBytes, IntricateFile, Part, Stretch, disagreement
+from synthprint.sound.containers.parts import Begins, FileBytes, IntricateFile, Part, Stretch, disagreement
 
 UNKNOWN_FROM = 0x7F000000  # a size from here on is no size, where the file is smaller
 LEFT_OVER_S = 0.05  # audio behind the end that the header names, from which on it is taken in
-LEAST_LEFT_OVER = 64  # bytes
+LEAST_LEFT_OVER = 64  # bytes behind the end, from which on they are worth a word
 MOST_CHUNKS = 100_000
 PLAIN = (1, 3, 0xFFFE)  # codings of WAV whose frames are of one size: integers, floating point, either
-Known = Callable[[FileBytes, int], bool]  # whether another file begins at a place
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,11 @@ def form_at(data: FileBytes, place: int) -> Form | None:
     return next((form for form in FORMS if head[:4] == form.outer and head[8:12] in form.kinds), None)
 
 
-def walk(data: FileBytes, start: int, place: int, form: Form, known: Known) -> Stretch:
+def walk(data: FileBytes, start: int, place: int, form: Form, begins_at: Begins) -> Stretch:
     """The file whose bytes begin at `start`, and its first chunk at `place`.
 
     Args:
-        known: says where another file begins.
+        begins_at: says whether another file begins at a place.
     """
     kind = form.kinds[0].decode()
     described: dict[bytes, _Chunk] = {}
@@ -74,11 +73,11 @@ def walk(data: FileBytes, start: int, place: int, form: Form, known: Known) -> S
             break
     if samples is None or samples.name != form.samples:
         return Stretch(kind, (Part(start, data.size),), data.size)
-    return _with_samples(data, start, place, form, known, described, kind)
+    return _with_samples(data, start, place, form, begins_at, described, kind)
 
 
 def _with_samples(
-    data: FileBytes, start: int, place: int, form: Form, known: Known, described: dict[bytes, _Chunk], kind: str
+    data: FileBytes, start: int, place: int, form: Form, begins_at: Begins, described: dict[bytes, _Chunk], kind: str
 ) -> Stretch:
     samples, second = described[form.samples], _bytes_per_second(data, described, form)
     size, size_at = samples.size, samples.start + 4
@@ -86,28 +85,28 @@ def _with_samples(
         size_at = described[b"ds64"].body + 8
         size = int.from_bytes(data.at(size_at, 8), "little")
         samples = _Chunk(samples.name, samples.start, size)
-    there = data.size - samples.body
+    actual = data.size - samples.body
     unknown = size == 0 or size >= UNKNOWN_FROM
-    if size > there or (unknown and form is RF64):
-        end = _next_of(data, samples.body, form) if unknown else data.size
-        there = end - samples.body
-        remark = "" if unknown or not second else disagreement(size / second, there / second)
-        wrong = size < there or end < data.size or form is RF64
-        patches = _patches(data, form, described, size_at, there) if wrong else {}
+    if size > actual or (unknown and form is RF64):
+        end = _next_file(data, samples.body, form) if unknown else data.size
+        actual = end - samples.body
+        remark = "" if unknown or not second else disagreement(size / second, actual / second)
+        wrong = size < actual or end < data.size or form is RF64
+        patches = _patches(data, form, described, size_at, actual) if wrong else {}
         return Stretch(kind, (Part(start, end, patches),), end, (remark,) if remark else ())
     end, more = samples.next, []
     for chunk in _chunks(data, samples.next, form, None):
-        if known(data, chunk.start):
+        if begins_at(data, chunk.start):
             break
         more += [chunk] if chunk.name == form.samples and chunk.size else []
         end = chunk.next
     left_over = data.size - end
-    if known(data, end) or left_over < max(LEAST_LEFT_OVER, LEFT_OVER_S * second):
+    if begins_at(data, end) or left_over < max(LEAST_LEFT_OVER, LEFT_OVER_S * second):
         return _done(data, start, place, kind, described, more, samples, end, left_over)
-    following = _next_of(data, end, form)
-    there = following - samples.body
-    remark = disagreement(size / second, there / second) if size and second else ""
-    patches = _patches(data, form, described, size_at, there)
+    following = _next_file(data, end, form)
+    actual = following - samples.body
+    remark = disagreement(size / second, actual / second) if size and second else ""
+    patches = _patches(data, form, described, size_at, actual)
     return Stretch(kind, (Part(start, following, patches),), following, (remark,) if remark else ())
 
 
@@ -148,7 +147,7 @@ def _chunks(data: FileBytes, start: int, form: Form, until: bytes | None) -> Ite
     raise IntricateFile
 
 
-def _next_of(data: FileBytes, start: int, form: Form) -> int:
+def _next_file(data: FileBytes, start: int, form: Form) -> int:
     """Where the next file of this form begins, from `start` on; the end of the file, where none does."""
     while (place := data.find(form.outer, start)) >= 0:
         if data.at(place + 8, 4) in form.kinds:
@@ -179,15 +178,15 @@ def _body(data: FileBytes, described: dict[bytes, _Chunk], name: bytes, count: i
     return body if len(body) == count else b""
 
 
-def _patches(data: FileBytes, form: Form, described: dict[bytes, _Chunk], size_at: int, there: int) -> dict[int, bytes]:
+def _patches(data: FileBytes, form: Form, described: dict[bytes, _Chunk], size_at: int, size: int) -> dict[int, bytes]:
     """The right size of the samples, where it stands; AIFF counts its frames a second time, in COMM."""
     if form is RF64:
-        return {size_at: there.to_bytes(8, "little")} if size_at != described[b"data"].start + 4 else {}
-    patches = {size_at: struct.pack(form.order + "I", min(there, 0xFFFFFFFF))}
+        return {size_at: size.to_bytes(8, "little")} if size_at != described[b"data"].start + 4 else {}
+    patches = {size_at: struct.pack(form.order + "I", min(size, 0xFFFFFFFF))}
     body = _body(data, described, b"COMM", 18) if form is AIFF else b""
     if body:
         channels, _, bits = struct.unpack(">HIH", body[:8])
-        frames = (there - 8) // max(1, channels * ((bits + 7) // 8))
+        frames = (size - 8) // max(1, channels * ((bits + 7) // 8))
         patches[described[b"COMM"].body + 2] = struct.pack(">I", frames)
     return patches
 
@@ -199,10 +198,10 @@ def au(data: FileBytes) -> Stretch:
     if len(header) < 24:
         return whole
     _, start, size, coding, rate, channels = struct.unpack(">4s5I", header)
-    there = data.size - start
+    actual = data.size - start
     second = rate * channels * {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(coding, 0)
-    if size in (there, 0xFFFFFFFF) or not second or there <= 0:
+    if size in (actual, 0xFFFFFFFF) or not second or actual <= 0:
         return whole
-    remarks = (disagreement(size / second, there / second),) if size else ()
-    patches = {8: struct.pack(">I", there)} if size < there else {}
+    remarks = (disagreement(size / second, actual / second),) if size else ()
+    patches = {8: struct.pack(">I", actual)} if size < actual else {}
     return Stretch("AU", (Part(0, data.size, patches),), data.size, remarks)

@@ -49,16 +49,16 @@ def walk(data: FileBytes, start: int, mark: int) -> Stretch:
     last = _last_frame(data, frames, _without_tags(data, frames, end), largest if smallest == largest else 0)
     if last is None or not rate:
         return Stretch("FLAC", (Part(start, end),), end)
-    there, behind = last
+    counted, behind = last
     remarks = []
     if behind is not None and behind > LEAST_BEHIND:
         remarks.append(f"has {behind:,} bytes behind its last frame that are no audio: they were left out")
-    if claimed and there != claimed:
-        remarks.append(disagreement(claimed / rate, there / rate))
+    if claimed and counted != claimed:
+        remarks.append(disagreement(claimed / rate, counted / rate))
     elif behind is None:
         remarks.append("breaks off in the middle of a frame: what comes before was examined")
-    patched = (fields >> TOTAL_BITS << TOTAL_BITS | there).to_bytes(8, "big")
-    patches = {mark + TOTAL_AT: patched} if there != claimed else {}
+    patched = (fields >> TOTAL_BITS << TOTAL_BITS | counted).to_bytes(8, "big")
+    patches = {mark + TOTAL_AT: patched} if counted != claimed else {}
     return Stretch("FLAC", (Part(start, end, patches),), end, tuple(remarks))
 
 
@@ -93,7 +93,7 @@ def _last_frame(data: FileBytes, start: int, end: int, block: int) -> tuple[int,
     """
     first = max(start, end - LONGEST_FRAME)
     tail = data.at(first, end - first)
-    places = [found.start() for found in re.finditer(rb"\xff[\xf8\xf9]", tail)]
+    places = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", tail)]
     for place in places[: -1 - MOST_CANDIDATES : -1]:
         frame = _frame(tail, place)
         if frame is None or (not frame.variable and not block):

@@ -36,11 +36,11 @@ class _Link:
     begun: bool = False
 
 
-def walk(data: FileBytes, start: int, place: int, known: Callable[[FileBytes, int], bool]) -> Stretch:
+def walk(data: FileBytes, start: int, place: int, begins_at: Callable[[FileBytes, int], bool]) -> Stretch:
     """The links of a chain whose bytes begin at `start`, and its first page at `place`.
 
     Args:
-        known: says where another file begins.
+        begins_at: says whether another file begins at a place.
     """
     links = [_Link(start)]
     remarks: dict[str, None] = {}
@@ -49,7 +49,7 @@ def walk(data: FileBytes, start: int, place: int, known: Callable[[FileBytes, in
         header = data.at(position, HEADER_BYTES)
         if header[:4] != PAGE:
             following = data.find(PAGE, position)
-            if known(data, position) or (following < 0 and data.size - position < HEADER_BYTES):
+            if begins_at(data, position) or (following < 0 and data.size - position < HEADER_BYTES):
                 end = position
                 break
             remarks["has bytes between its pages that are no audio: it is damaged, or was put together"] = None

@@ -11,8 +11,10 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from synthprint.reading.doors import read_at
 
 CHUNK_BYTES = 1 << 16
 MAX_READS = 4_000_000  # three for each frame of four hours of MP3 are 2 million
@@ -98,7 +100,7 @@ class FileBytes:
         first = start - self._chunk_start
         if not 0 <= first <= first + count <= len(self._chunk):
             self._chunk_start, first = start, 0
-            self._chunk = os.pread(self._descriptor, max(count, CHUNK_BYTES), start)
+            self._chunk = read_at(self._descriptor, max(count, CHUNK_BYTES), start)
         return self._chunk[first : first + count]
 
     def find(self, wanted: bytes, start: int, end: int | None = None) -> int:
@@ -124,8 +126,8 @@ class FileBytes:
                 if len(self.at(start, 3)) < 3:
                     return -1
                 first = 0
-            if found := pattern.search(self._chunk, first):
-                place = self._chunk_start + found.start()
+            if match := pattern.search(self._chunk, first):
+                place = self._chunk_start + match.start()
                 return place if place < end else -1
             start = self._chunk_start + len(self._chunk) - 2
         return -1
@@ -133,6 +135,9 @@ class FileBytes:
     def whole(self) -> Part:
         """The file as one part."""
         return Part(0, self.size)
+
+
+Begins = Callable[[FileBytes, int], bool]  # whether another file begins at a place
 
 
 class PartFile(io.RawIOBase):
@@ -168,7 +173,7 @@ class PartFile(io.RawIOBase):
         part = self._part
         head = part.prefix[position : position + count]
         start = part.start + max(0, position - len(part.prefix))
-        data = bytearray(os.pread(self._descriptor, count - len(head), start))
+        data = bytearray(read_at(self._descriptor, count - len(head), start))
         for place, patch in part.patches.items():
             first, last = max(place, start), min(place + len(patch), start + len(data))
             if first < last:

@@ -1,0 +1,1 @@
+"""The tables of the pages on the shipped model, in Markdown, from what was measured."""

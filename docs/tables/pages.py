@@ -1,0 +1,25 @@
+"""Pages of this folder whose end is written from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+MARK = "<!-- below: written by docs/generate_tables.py -->\n"
+
+
+def with_end(page: Path, parts: Iterable[str]) -> str:
+    """The text of a page with everything below its MARK written anew: paragraphs and tables.
+
+    Raises:
+        ValueError: it has no such mark.
+    """
+    above, mark, _ = page.read_text(encoding="utf-8").partition(MARK)
+    if not mark:
+        raise ValueError(f"{page}: it has no line {MARK.strip()}; add it where the tables are to begin")
+    return above + mark + "\n" + "\n\n".join(parts) + "\n"
+
+
+def percent_figure(value: float | None) -> str:
+    """A rate in per cent, without the sign; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}"

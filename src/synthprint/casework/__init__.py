@@ -1,0 +1,1 @@
+"""Exhibits examined together: groups, and a case on one page."""

@@ -1,0 +1,203 @@
+"""What a report says, as data: the clips with their traces and timelines, the pairs, the method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthprint import __version__
+from synthprint.calibration.calibration import Calibration
+from synthprint.errors import AudioError
+from synthprint.extractor.examining import distinct_files, examine_all
+from synthprint.gallery.index import INDEX
+from synthprint.gallery.rules import Rule
+from synthprint.model.calibrations import SourceCalibrations
+from synthprint.model.limits import Limits
+from synthprint.reading import doors
+from synthprint.sound import audio
+from synthprint.sound.audio import AudioInfo
+from synthprint.tracing.timeline import Timeline
+from synthprint.tracing.tracer import Tracer
+from synthprint.tracing.traces import Trace
+from synthprint.vectors.directions import cosines, unit
+
+WORTH_A_TIMELINE_S = 4.0  # below, no change of source is found reliably
+MOST_PAIRED = 20  # clips, of which all pairs are shown
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the analyst says of the case; free texts."""
+
+    case: str = ""
+    question: str = ""
+    analyst: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseClip:
+    """A clip of a case: its file, what that is, and its answers."""
+
+    path: str
+    sha256: str
+    info: AudioInfo | None
+    trace: Trace
+    timeline: Timeline | None
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Why a clip could not be examined; the digest of its bytes, "" where there is no such file."""
+
+    reason: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """By what the answers were made, and what is known of how good they are.
+
+    Attributes:
+        version: of synthprint.
+        extractor, gallery: digests of the weights, and of the gallery's index, which names those of its segments.
+        sources, clips: enrolled.
+        backend: what scored.
+        rule: when a source is named, and what that did on development data.
+        calibrations: what a score is worth, and on what that was fitted.
+        limits: which clips the extractor was validated for.
+        command: that makes the report again.
+    """
+
+    version: str
+    extractor: str
+    gallery: str
+    sources: int
+    clips: int
+    backend: str
+    rule: Rule | None
+    calibrations: SourceCalibrations
+    limits: Limits | None
+    command: str
+
+
+@dataclass(frozen=True, eq=False)
+class PairMatrix:
+    """Every pair of clips: cosines [N, N], log10 LRs [N, N] where there is a calibration, and that."""
+
+    cosines: np.ndarray
+    log10_lr: np.ndarray | None
+    calibration: Calibration | None
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """All that a report says; `failures` by path."""
+
+    asked: Question
+    clips: tuple[CaseClip, ...]
+    pairs: PairMatrix | None
+    method: Method
+    failures: dict[str, Unread]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        pairs = self.pairs
+        return {
+            "asked": asdict(self.asked),
+            "clips": [
+                {
+                    "path": clip.path,
+                    "sha256": clip.sha256,
+                    "file": asdict(clip.info) if clip.info else None,
+                    "trace": clip.trace.to_dict(),
+                    "timeline": clip.timeline.to_dict() if clip.timeline else None,
+                }
+                for clip in self.clips
+            ],
+            "pairs": pairs
+            and {
+                "cosine": pairs.cosines.astype(float).tolist(),
+                "log10_lr": None if pairs.log10_lr is None else pairs.log10_lr.tolist(),
+                "calibration": pairs.calibration.to_dict() if pairs.calibration else None,
+            },
+            "method": {
+                **asdict(self.method),
+                "calibrations": self.method.calibrations.to_dict(),
+                "limits": self.method.limits.to_dict() if self.method.limits else None,
+            },
+            "failures": {path: asdict(unread) for path, unread in self.failures.items()},
+        }
+
+
+def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, command: str) -> Case:
+    """Trace clips for a report.
+
+    Args:
+        paths: files, or folders: all audio below them.
+        command: that makes the report again.
+
+    Raises:
+        EmbeddingsError: no clip is usable.
+        GalleryError: nothing is enrolled.
+    """
+    examination = examine_all(
+        tracer.extractor, distinct_files(paths), "examined", channel=tracer.channel, doing="examining"
+    )
+    traces = tracer.answer_clips([clip for clip, _ in examination.usable])
+    clips = tuple(
+        _clip(tracer, clip.path, digest, trace)
+        for (clip, digest), trace in zip(examination.usable, traces, strict=True)
+    )
+    failures = {path: Unread(reason, _digest(Path(path))) for path, reason in examination.failures.items()}
+    return Case(asked, clips, _pairs(tracer, examination.vectors), _method(tracer, command), failures)
+
+
+def _digest(path: Path) -> str:
+    """Of a file that could not be examined; "" where it cannot be read either."""
+    try:
+        return doors.sha256(path) if path.is_file() else ""
+    except OSError:
+        return ""
+
+
+def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace) -> CaseClip:
+    header = timeline = None
+    with suppress(AudioError):  # a format that only ffmpeg reads
+        header = audio.info(path)
+    # Decoded again: the waves of all clips of a case may not fit into memory, and a long one lies in a temporary file,
+    # of which there is one at a time.
+    with suppress(AudioError):  # gone since it was traced
+        if tracer.model.timeline and (trace.duration_s or 0.0) >= WORTH_A_TIMELINE_S:
+            timeline = tracer.timeline(path)
+    return CaseClip(str(path), sha256, header, trace, timeline)
+
+
+def _pairs(tracer: Tracer, vectors: np.ndarray) -> PairMatrix | None:
+    if not 2 <= len(vectors) <= MOST_PAIRED:
+        return None
+    similarity = cosines(unit(vectors), unit(vectors))
+    fitted = tracer.model.calibrations
+    calibration = fitted.for_sets(1, 1) if fitted else None
+    return PairMatrix(similarity, calibration.apply(similarity) if calibration else None, calibration)
+
+
+def _method(tracer: Tracer, command: str) -> Method:
+    gallery, setting = tracer.gallery, tracer.gallery.setting(tracer.backend)
+    return Method(
+        version=__version__,
+        extractor=tracer.model.digest,
+        gallery=doors.sha256(gallery.folder / INDEX),
+        sources=len(gallery.names),
+        clips=len(gallery.clips),
+        backend=tracer.backend,
+        rule=setting.rule,
+        calibrations=setting.calibrations or SourceCalibrations(),
+        limits=tracer.model.limits,
+        command=command,
+    )

@@ -1,0 +1,83 @@
+"""A case from clips to a page: what `synthprint.report` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from synthprint import files
+from synthprint.casework.case import Case, Question, examine
+from synthprint.casework.report_page import report_page
+from synthprint.errors import OutputError
+from synthprint.gallery.gallery import Gallery
+from synthprint.model.model import Model
+from synthprint.sound.channels import AUTO
+from synthprint.tracing.tracer import Tracer
+
+
+def report(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    gallery: Gallery | str | Path | None = None,
+    model: Model | str | Path | None = None,
+    *,
+    case: str = "",
+    question: str = "",
+    analyst: str = "",
+    date: str = "",
+    record: str | Path | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    channel: str = AUTO,
+    command: str | None = None,
+) -> Case:
+    """Examine clips and write a page that can be printed and repeated.
+
+    Args:
+        paths: files, or folders: all audio below them.
+        out: the page to write: ends in .html.
+        gallery, model: ones that are open, folders, or "default"; None: those that come with synthprint.
+        case: what the case is called: the title.
+        question: what was asked.
+        analyst: who examined.
+        date: as it is to stand there.
+        record: a file to write all of it to as well, as JSON.
+        backend: a name on the backends shelf; by default the gallery's.
+        threads: that embed, where the model is to be opened; by default all cores.
+        channel: of files with several: "auto", "mean", "side", or a number from 1.
+        command: that makes the report again, as it is to stand there; by default this call.
+
+    Returns:
+        What the page says, with the clips that could not be examined.
+
+    Raises:
+        CheckpointError, GalleryError: model or gallery are missing or damaged, or do not fit each other.
+        EmbeddingsError: no clip is usable.
+        OutputError: page or record cannot be written, which is said before a clip is read where it can be.
+    """
+    out, table = Path(out), Path(record) if record else None
+    if out.suffix != ".html":
+        raise OutputError(out, "its name must end in .html", "name such a file")
+    for file in filter(None, (out, table)):
+        files.check_place(file)
+    asked = Question(case, question, analyst, date)
+    if command is None:
+        options = {"gallery": gallery, "model": model, "case": case, "question": question, "analyst": analyst,
+                   "date": date, "backend": backend, "channel": "" if channel == AUTO else channel}  # fmt: skip
+        command = _call(paths, out, options)
+    tracer = Tracer.load(gallery, model, backend, threads, channel)
+    examined = examine(tracer, paths, asked, command)
+    with files.atomic(out) as page:  # it takes its place when the other file has
+        page.write_text(report_page(examined), encoding="utf-8", errors="backslashreplace")
+        if table:
+            files.write_json(table, examined.to_dict())
+    return examined
+
+
+def _call(paths: Sequence[str | Path], out: Path, options: Mapping[str, object]) -> str:
+    """The call of `report` as Python; what is open is named by its folder."""
+    words = [repr(list(map(str, paths))), repr(str(out))]
+    for name, value in options.items():
+        folder = value.folder if isinstance(value, Model | Gallery) else value
+        words += [f"{name}={str(folder)!r}"] if folder else []
+    return f"synthprint.report({', '.join(words)})"

@@ -1,1 +1,0 @@
-"""Exhibits grouped by source, without an enrolled gallery."""

@@ -1,0 +1,1 @@
+"""Enrolled sources, and what their scores mean."""

@@ -1,0 +1,71 @@
+"""What the enrolled sources that resemble a clip have in common: its vocoder, its acoustic model, its family.
+
+Sources share components: a vocoder serves many systems. Where the source of a clip is not enrolled, or cannot be told
+from another, a component of it may still be told from the sources that have it. Which backend scored, and in which
+room the clip is answered, does not matter here: scores of S sources come in, those of C component values come out.
+They are read as scores of sources are: the best value, unless it lies below a threshold or another is within a margin
+(`synthprint.gallery.rules` sets both from development trials, with values in the place of sources).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthprint.errors import GalleryError
+
+__all__ = ["ComponentAnswer", "answer", "component_scores"]
+
+
+@dataclass(frozen=True)
+class ComponentAnswer:
+    """What is said of one component of one clip.
+
+    Attributes:
+        value: the component; None where that is not known.
+        ranked: every value with its score, best first; None stands for the sources whose component is not on record.
+    """
+
+    value: str | None
+    ranked: tuple[tuple[str | None, float], ...]
+
+
+def component_scores(scores: np.ndarray, values: Sequence[str | None]) -> tuple[tuple[str | None, ...], np.ndarray]:
+    """The score of each component value: that of its best source.
+
+    Args:
+        scores: [S, T] of S enrolled sources; higher is closer.
+        values: the component of each source [S]; None where it is not on record.
+
+    Returns:
+        C values, sorted, None last where it occurs, and their scores [C, T].
+
+    Raises:
+        GalleryError: there are not as many values as sources, or none.
+    """
+    if not values or len(values) != len(scores):
+        raise GalleryError(f"{len(scores)} sources need as many component values, and at least one, not {len(values)}")
+    names = tuple(sorted({value for value in values if value is not None})) + (None,) * (None in values)
+    rows = [[i for i, value in enumerate(values) if value == name] for name in names]
+    return names, np.stack([scores[members].max(axis=0) for members in rows])
+
+
+def answer(
+    scores: np.ndarray, values: Sequence[str | None], threshold: float = -np.inf, margin: float = 0.0
+) -> ComponentAnswer:
+    """The component of one clip, from the scores [S] of the enrolled sources and the component of each.
+
+    It is not known where the best value lies below `threshold`, where another value is less than `margin` behind, or
+    where sources whose component is not on record are the closest.
+
+    Raises:
+        GalleryError: there are not as many values as sources, or none.
+    """
+    names, found = component_scores(scores[:, None], values)
+    order = np.argsort(-found[:, 0], kind="stable")
+    ranked = tuple((names[i], float(found[i, 0])) for i in order)
+    value, best = ranked[0]
+    sure = best >= threshold and (len(ranked) == 1 or best - ranked[1][1] >= margin)
+    return ComponentAnswer(value if sure else None, ranked)

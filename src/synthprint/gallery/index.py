@@ -1,0 +1,270 @@
+"""A gallery as files: an index, and segments that are only ever added.
+
+    GALLERY/gallery.json                 sources, backends with their rules, which segments count, what was removed
+    GALLERY/segments/00001.safetensors   clips and their embeddings, see `segments`
+
+A segment is written once and never changed; the index holds its digest and is written last, in one move. Format 1
+had a second file a segment; it is read, and what is added to it is written as format 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from synthprint import files
+from synthprint.errors import GalleryError
+from synthprint.gallery.rules import Rule
+from synthprint.model.calibrations import SOURCES, SourceCalibrations, build_source_calibrations
+from synthprint.reading import doors
+from synthprint.reading.schemas import (
+    Count,
+    ExtractorName,
+    Name,
+    Refused,
+    Sha256,
+    Text,
+    checked,
+    construct,
+    short,
+    table_schema,
+    within,
+)
+from synthprint.types import TrialCount
+
+FORMAT = "synthprint-gallery-2"
+READABLE = ("synthprint-gallery-1", FORMAT)
+INDEX, SEGMENTS = "gallery.json", "segments"
+MAX_INDEX_BYTES = 256 << 20
+DEFAULT_BACKEND = "centroid"
+SHA256 = re.compile(r"([0-9a-f]{64})?")
+_TRIALS: Any = table_schema(TrialCount, data=Annotated[str, Meta(max_length=1 << 16)])
+_COMPONENT: Any = Annotated[str, Meta(pattern=r"\A(?:family|vocoder)\Z")]
+_RULE: Any = table_schema(Rule, known=_TRIALS, unknown=_TRIALS)
+REMEDY = "restore the gallery from a copy, or enrol its sources again"
+
+
+def _check_text(value: object, what: str) -> None:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise GalleryError(f"{value!r} will not do as {what}: it must be printable text")
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledClip:
+    """One enrolled clip.
+
+    Attributes:
+        id: unique in its gallery; for people, usually the file's name.
+        source: the enrolled source it stands for.
+        sha256: of the file's bytes, hex; "" where there was no file.
+        duration_s: length in seconds, where known.
+
+    Raises:
+        GalleryError: id or source is empty, or has characters that cannot be printed; sha256 is none.
+    """
+
+    id: str
+    source: str
+    sha256: str = ""
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_text(self.id, "the id of a clip")
+        _check_text(self.source, "the name of a source")
+        if not SHA256.fullmatch(self.sha256):
+            raise GalleryError(f"{self.sha256!r} will not do as the SHA-256 of {self.id}: it has 64 hex digits")
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """What the index says of a segment: its number, how many clips it has, and the digest of its file.
+
+    A segment of format 1 has a second file, with a digest of its own.
+
+    Raises:
+        GalleryError: the number is none.
+    """
+
+    number: int
+    clips: int
+    vectors_sha256: str
+    clips_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.number, int) or self.number < 1:
+            raise GalleryError(f"{self.number!r} is not the number of a segment")
+
+
+_SEGMENT: Any = table_schema(
+    SegmentEntry,
+    vectors_sha256=Sha256,
+    clips_sha256=Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")],
+)
+
+
+@dataclass(frozen=True)
+class EnrolledSource:
+    """An enrolled source: its family, what it is ("tts", "copysyn", "codec", "human"), and its vocoder.
+
+    Raises:
+        GalleryError: one is given, and cannot be printed.
+    """
+
+    family: str | None = None
+    kind: str | None = None
+    vocoder: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("family", "kind", "vocoder"):
+            if (value := getattr(self, name)) is not None:
+                _check_text(value, f"the {name} of a source")
+
+
+@dataclass(frozen=True)
+class BackendSetting:
+    """How a gallery uses a backend: its own options, and what was measured with them.
+
+    Attributes:
+        options: of the backend's constructor.
+        rule: when a source is named.
+        calibrations: what a score is worth as evidence.
+        components: the rules by which a component, "family" or "vocoder", is named.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rule: Rule | None = None
+    calibrations: SourceCalibrations | None = None
+    components: Mapping[str, Rule] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "options": dict(self.options),
+            "rule": asdict(self.rule) if self.rule else None,
+            "calibrations": self.calibrations.to_dict() if self.calibrations else None,
+            "components": {name: asdict(rule) for name, rule in self.components.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Index:
+    """What gallery.json says.
+
+    Attributes:
+        extractor: digest of the checkpoint whose embeddings are enrolled.
+        backend: the one that answers unless another is asked for.
+        backends: settings by name; one that is not listed has no options and no rule.
+        sources: the enrolled sources by name.
+        segments: those that count.
+        removed: source -> number of the last segment at the time; its clips up to there do not count.
+        aliases: another name of an enrolled source -> that source; both are enrolled.
+    """
+
+    extractor: str
+    backend: str = DEFAULT_BACKEND
+    backends: Mapping[str, BackendSetting] = field(default_factory=dict)
+    sources: Mapping[str, EnrolledSource] = field(default_factory=dict)
+    segments: tuple[SegmentEntry, ...] = ()
+    removed: Mapping[str, int] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write gallery.json, atomically."""
+        backends = {name: setting.to_dict() for name, setting in self.backends.items()}
+        files.write_json(folder / INDEX, {"format": FORMAT} | asdict(self) | {"backends": backends})
+
+    @classmethod
+    def read(cls, folder: Path) -> Index:
+        """Read gallery.json.
+
+        Raises:
+            GalleryError: it is missing, damaged or of another version.
+        """
+        path = folder / INDEX
+        try:
+            doors.check_link(folder)
+            tables = doors.read_json(path, dict[str, Any], MAX_INDEX_BYTES, "index")
+            format_ = tables.pop("format", None)
+            if format_ not in READABLE and isinstance(format_, str):
+                raise GalleryError(
+                    f"{folder}: is a gallery of format {short(format_)}; this version of synthprint reads {FORMAT!r}; "
+                    "use the version that wrote it, or enrol its sources again"
+                )
+            return _index(checked({"format": format_, **tables}, _IndexTable))
+        except OSError as error:
+            raise GalleryError(
+                f"{folder}: is no gallery: {INDEX} cannot be read ({error.strerror}); enrolling clips makes one"
+            ) from error
+        except Refused as error:
+            raise GalleryError(f"{path}: is damaged: it does not describe a gallery ({error}); {REMEDY}") from error
+
+
+class _SettingTable(msgspec.Struct, forbid_unknown_fields=True):
+    options: dict[str, Any]
+    rule: _RULE | None
+    calibrations: SOURCES | None = None
+    components: dict[_COMPONENT, _RULE] | None = None
+
+
+class _SourceTable(msgspec.Struct, forbid_unknown_fields=True):
+    family: Text | None
+    kind: Text | None
+    vocoder: Text | None = None
+    extra: Any = None  # format 1 had it, always empty
+
+
+class _IndexTable(msgspec.Struct, forbid_unknown_fields=True):
+    """gallery.json."""
+
+    format: Text
+    extractor: ExtractorName
+    backend: Name
+    backends: dict[str, _SettingTable]
+    sources: dict[str, _SourceTable]
+    segments: list[_SEGMENT]
+    removed: dict[str, Count]
+    aliases: dict[str, str] | None = None
+
+
+def _index(table: _IndexTable) -> Index:
+    """The index of a table that fits its schema.
+
+    Raises:
+        Refused: a value is out of range.
+    """
+    backends, sources, segments = {}, {}, []
+    for name, setting in table.backends.items():
+        with within("backends", name):
+            backends[name] = _setting(setting)
+    for name, source in table.sources.items():
+        with within("sources", name):
+            sources[name] = EnrolledSource(source.family, source.kind, source.vocoder)
+    for place, segment in enumerate(table.segments):
+        with within("segments", place):
+            segments.append(construct(SegmentEntry, segment))
+    aliases = dict(table.aliases or {})
+    return Index(table.extractor, table.backend, backends, sources, tuple(segments), dict(table.removed), aliases)
+
+
+def _setting(table: _SettingTable) -> BackendSetting:
+    with within("rule"):
+        rule = _rule(table.rule) if table.rule else None
+    with within("calibrations"):
+        calibrations = build_source_calibrations(table.calibrations) if table.calibrations else None
+    components = {}
+    for name, one in (table.components or {}).items():
+        with within("components", name):
+            components[name] = _rule(one)
+    return BackendSetting(table.options, rule, calibrations, components)
+
+
+def _rule(table: Any) -> Rule:
+    return construct(
+        Rule, table, known=construct(TrialCount, table.known), unknown=construct(TrialCount, table.unknown)
+    )

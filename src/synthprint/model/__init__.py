@@ -1,0 +1,1 @@
+"""An extractor with what was measured of it."""

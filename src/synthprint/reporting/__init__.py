@@ -1,1 +1,0 @@
-"""A report of a case: what was asked, what was examined, what was found, how sure that is, and how to repeat it."""

@@ -1,0 +1,124 @@
+"""Any file in, 16 kHz mono float32 out.
+
+*Conventions.* A wave is a one-dimensional float32 array at `SAMPLE_RATE`, full scale at ±1. Channels are averaged,
+unless they cancel each other (see `channels`). Lengths in samples are `n_samples`, in seconds `duration_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synthprint.background import in_order, processors
+from synthprint.errors import AudioError
+from synthprint.sound import decoding
+from synthprint.sound.channels import AUTO
+from synthprint.sound.decoding import MAX_DURATION_S, MIN_DURATION_S, LongSound, Sound, checked, decode, mixed
+from synthprint.sound.tracks import RATES, opened
+from synthprint.sound.waves import (
+    SAMPLE_RATE,
+    SILENCE,
+    SILENT,
+    crop,
+    is_silent,
+    resample,
+    window_starts,
+    windows,
+    wrap,
+)
+
+__all__ = [
+    "MAX_DURATION_S", "MIN_DURATION_S", "RATES", "SAMPLE_RATE", "SILENCE", "SILENT", "AudioInfo", "Sound", "checked",
+    "crop", "decode", "decoded", "info", "is_silent", "load", "mixed", "resample", "window_starts", "windows", "wrap",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says.
+
+    Attributes:
+        sample_rate: the native one, in Hz.
+        channels: how many it has.
+        duration_s: its length; where no header gives it, or gives it wrongly, that of what decodes.
+        format, subtype: container and coding, by libsndfile's names.
+    """
+
+    sample_rate: int
+    channels: int
+    duration_s: float
+    format: str
+    subtype: str
+
+
+def info(path: str | Path) -> AudioInfo:
+    """Read the header of a file.
+
+    Raises:
+        AudioError: it is missing, empty, or not audio.
+    """
+    path = Path(path)
+    with opened(path) as source:
+        first = source.tracks[0]
+        counted = [track.frames for track in source.tracks]
+        if source.native and None not in counted:
+            seconds = sum((frames or 0) / track.rate for frames, track in zip(counted, source.tracks, strict=True))
+            return AudioInfo(first.rate, first.channels, seconds, first.format, first.subtype)
+    sound = decode(path)  # no header to trust: the length is that of what decodes
+    seconds = len(sound.wave) / SAMPLE_RATE
+    if source.native:
+        return AudioInfo(first.rate, first.channels, seconds, first.format, first.subtype)
+    return AudioInfo(SAMPLE_RATE, 1, seconds, path.suffix.lstrip(".").upper(), "")
+
+
+def load(path: str | Path, start_s: float = 0.0, duration_s: float | None = None, channel: str = AUTO) -> np.ndarray:
+    """Decode a file, or the part of it from `start_s` on, to 16 kHz mono.
+
+    Where libsndfile can seek, only the part asked for is decoded. Lossy codecs may pass full scale a little;
+    what does is clipped, as any player would. `decode` also says what is odd about the file.
+
+    Args:
+        path: the file.
+        start_s: where the part begins, in seconds.
+        duration_s: how long it is, in seconds; None: to the end.
+        channel: "auto", "mean", "side", or a channel's number, from 1.
+
+    Returns:
+        float32 [T], within ±1. Four hours take 920 MB; `decode` keeps them in a file.
+
+    Raises:
+        AudioError: missing, empty, truncated to nothing, not audio, not finite, not scaled to ±1, longer than
+            MAX_DURATION_S, shorter than MIN_DURATION_S, without that channel, or changed meanwhile.
+    """
+    path = Path(path)
+    first = round(start_s * SAMPLE_RATE)
+    count = None if duration_s is None else round(duration_s * SAMPLE_RATE)
+    if first or count is not None:
+        with opened(path) as source:
+            track = source.tracks[0]
+            if len(source.tracks) == 1 and track.frames is not None:
+                return np.asarray(checked(decoding.section(path, track, first, count, channel), path)[:])
+    wave = decode(path, channel).wave
+    last = len(wave) if count is None else first + count
+    return np.asarray(checked(wave[first:last], path)[:])
+
+
+def decoded(paths: Sequence[Path], channel: str = AUTO) -> Iterator[Sound | AudioError]:
+    """Each of `paths` decoded (see `decode`), in order, a few ahead on all cores; an error takes its sound's place.
+
+    Of sounds that are too long to be kept in memory, one is decoded at a time.
+    """
+    workers = processors()
+    ahead = in_order(lambda path: _or_error(path, channel, in_memory=True), paths, workers, workers + 2)
+    for path, sound in zip(paths, ahead, strict=True):
+        yield _or_error(path, channel) if isinstance(sound, LongSound) else sound  # type: ignore[misc]
+
+
+def _or_error(path: Path, channel: str, in_memory: bool = False) -> Sound | AudioError | LongSound:
+    try:
+        return decode(path, channel, in_memory)
+    except (AudioError, LongSound) as error:
+        return error

@@ -1,1 +1,0 @@
-"""How answers get worse as clips do."""

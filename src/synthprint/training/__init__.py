@@ -1,0 +1,1 @@
+"""A recipe and a manifest in, a checkpoint out, with torch."""

@@ -1,0 +1,1 @@
+"""Vectors in, directions and cosines out; and the closest of many."""
