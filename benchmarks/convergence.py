@@ -20,9 +20,9 @@ from benchmarks.measuring import Figure, Topic
 from synthprint.extractor.recipe import Recipe
 from synthprint.figures.canvas import blank, save
 from synthprint.manifests.opening import open_manifest
-from synthprint.training.batches import make_sampler
 from synthprint.training.hardware import Hardware
 from synthprint.training.loop import train
+from synthprint.training.samplers import make_sampler
 from synthprint.types import Manifest
 
 SEEDS = (1, 2, 3)

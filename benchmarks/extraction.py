@@ -49,10 +49,11 @@ def run(tiny: bool) -> Topic:
         network = ThinResNet(recipe.backbone.dim, **recipe.backbone.options).eval()
         fast = Recipe.load(ROOT / "recipes" / "fast.toml")
         light = SpectralStatistics(fast.backbone.dim, **fast.backbone.options).eval()
+        shipped = Checkpoint.load(model_folder())
         checkpoints = {
             "Thin-ResNet, 2 s": write_checkpoint(network, recipe, {}, Path(work) / "thin_resnet"),
             "fast, 2 s": write_checkpoint(light, fast, {}, Path(work) / "fast"),
-            "the shipped model, 3 s": Checkpoint.load(model_folder()),
+            f"the shipped model, {shipped.window_samples / audio.SAMPLE_RATE:g} s": shipped,
         }
         extractors = {name: load_extractor(checkpoint.folder) for name, checkpoint in checkpoints.items()}
         figures = lighter(*list(extractors.values())[:2], few, runs)

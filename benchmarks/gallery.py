@@ -191,8 +191,8 @@ def segments(count: int) -> Iterator[Figure]:
     with TemporaryDirectory() as temporary:
         gallery = Gallery.create(Path(temporary) / "gallery", EXTRACTOR)
         written = tuple(
-            write_segment(gallery.folder, i + 1, Embeddings((str(i),), vectors[[i]], EXTRACTOR),
-                          Clips.from_clips([EnrolledClip(str(i), f"system-{owners[i]:04d}")]))
+            write_segment(gallery.folder, i + 1, vectors[[i]],
+                          Clips.from_clips([EnrolledClip(str(i), f"system-{owners[i]:04d}")]), EXTRACTOR)
             for i in range(count)
         )  # fmt: skip
         sources = {f"system-{owner:04d}": EnrolledSource() for owner in set(owners.tolist())}

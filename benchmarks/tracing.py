@@ -53,7 +53,8 @@ def cold(clip: Path, runs: int) -> list[Figure]:
 def warm(clip: Path, repeats: int) -> list[Figure]:
     """From a file to its answer, and the parts of that."""
     tracer = Tracer.load()
-    with_defaults = Tracer(Model(Defaults()), tracer.gallery)
+    detector = tracer.model.detector
+    with_defaults = Tracer(Model(Defaults(), detector=detector), tracer.gallery)
     traced = paired(lambda: with_defaults.trace(clip), lambda: tracer.trace(clip), repeats)
     figures = [
         Figure("Tracer.trace", 1000 * traced.b_s, "ms"),
@@ -68,6 +69,8 @@ def warm(clip: Path, repeats: int) -> list[Figure]:
         "measuring its state": lambda: conditions(wave),
         "answering": lambda: tracer.answer(vector, str(clip), state),
     }
+    if detector:
+        parts["human or synthetic"] = lambda: detector.examine(wave)
     for name, part in parts.items():
         found = paired(part, lambda: tracer.trace(clip), repeats)
         figures.append(

@@ -66,7 +66,7 @@ class Engine:
     def __init__(self, data: TrainingData, device: str, hardware: Hardware) -> None:
         recipe = data.recipe
         self.data, self.processes, self.sampler = data, ProcessGroup(device=device), data.sampler()
-        self.modules = build(recipe, len(data.sources)).to(device).train()
+        self.modules = build(recipe, len(data.names)).to(device).train()
         self.corpus = resident(data, device, hardware.resident or False)
         self.clips = 0
         self._step = Step(
@@ -76,7 +76,7 @@ class Engine:
         )  # fmt: skip
         self._batches = self._all_batches()
 
-    def _all_batches(self) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+    def _all_batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor, int, int]]:
         for epoch in count():
             steps = list(enumerate(self.sampler.batches(epoch)))
             batches = prepared(self.corpus or self.data, epoch, steps, self.processes)
@@ -86,8 +86,8 @@ class Engine:
         """Make so many steps more, and wait until they are done."""
         self.modules.train()
         for _ in range(steps):
-            inputs, labels, epoch, step = next(self._batches)
-            self._step(inputs, labels, epoch, step, len(self.sampler))
+            inputs, labels, undecided, epoch, step = next(self._batches)
+            self._step(inputs, labels, epoch, step, len(self.sampler), undecided)
             self.clips += len(labels)
         self._step.seen(epoch + 1)
 

@@ -31,11 +31,17 @@ def read(path: Path) -> Any:
 def render() -> dict[Path, str]:
     """Page -> its text."""
     model = shipped_folder()
+    clusters = read(model / "clusters.json")
+    extractor = clusters["extractor"]
     return {
         model / CARD: render_card(model),
-        DOCS / "limits.md": with_end(DOCS / "limits.md", limits_tables(read(RECORDED / "stress.json"))),
-        DOCS / "clustering.md": with_end(DOCS / "clustering.md", cluster_tables(read(RECORDED / "clusters.json"))),
-        DOCS / "open-set.md": with_end(DOCS / "open-set.md", open_set_tables(read(RECORDED / "open_set.json"))),
+        DOCS / "limits.md": with_end(DOCS / "limits.md", limits_tables(read(RECORDED / "stress.json"), extractor)),
+        DOCS / "clustering.md": with_end(
+            DOCS / "clustering.md", cluster_tables(read(RECORDED / "clusters.json"), clusters)
+        ),
+        DOCS / "open-set.md": with_end(
+            DOCS / "open-set.md", open_set_tables(read(RECORDED / "open_set.json"), extractor)
+        ),
         DOCS / "timeline.md": with_end(DOCS / "timeline.md", timeline_tables(read(model / "splices.json"))),
     }
 

@@ -71,10 +71,19 @@ def scaled(similarity: float, floor: float | None, scale: float = 10.0, bias: fl
     return scale * (similarity if floor is None else max(similarity, floor)) + bias
 
 
-def slow_ge2e(_: nn.Module, x: np.ndarray, y: np.ndarray, similarity_floor: float | None = None, **own: float) -> float:
-    sources, losses = sorted(set(y)), []
+def left_out(undecided: np.ndarray | None, y: np.ndarray, i: int, source: int) -> bool:
+    """Whether utterance i is undecided with any of another source."""
+    return undecided is not None and any(undecided[i, j] for j in range(len(y)) if y[j] == source != y[i])
+
+
+def slow_ge2e(
+    _: nn.Module, x: np.ndarray, y: np.ndarray, similarity_floor: float | None = None,
+    undecided: np.ndarray | None = None, **own: float,
+) -> float:  # fmt: skip
+    losses = []
     for i, (e, k) in enumerate(zip(x, y, strict=True)):
         row = []
+        sources = [source for source in sorted(set(y)) if not left_out(undecided, y, i, source)]
         for source in sources:
             members = [x[j] for j in range(len(x)) if y[j] == source and j != i]
             row.append(scaled(cos(e, np.mean(members, axis=0)), similarity_floor, **own))
@@ -88,20 +97,56 @@ def episodes(x: np.ndarray, y: np.ndarray) -> tuple[list[np.ndarray], list[np.nd
 
 
 def slow_angular_prototypical(
-    _: nn.Module, x: np.ndarray, y: np.ndarray, similarity_floor: float | None = None, **own: float
+    _: nn.Module, x: np.ndarray, y: np.ndarray, similarity_floor: float | None = None,
+    undecided: np.ndarray | None = None, **own: float,
+) -> float:  # fmt: skip
+    return by_queries(lambda q, c: scaled(cos(q, c), similarity_floor, **own), x, y, undecided)
+
+
+def by_queries(
+    logit: Callable[[np.ndarray, np.ndarray], float], x: np.ndarray, y: np.ndarray, undecided: np.ndarray | None
 ) -> float:
-    queries, centroids = episodes(x, y)
-    rows = [[scaled(cos(q, c), similarity_floor, **own) for c in centroids] for q in queries]
-    return float(np.mean([cross_entropy(row, i) for i, row in enumerate(rows)]))
+    sources, losses = list(dict.fromkeys(y)), []
+    for source, query in zip(sources, episodes(x, y)[0], strict=True):
+        first = list(y).index(source)
+        others = {k: c for k, c in zip(sources, episodes(x, y)[1], strict=True) if not left_out(undecided, y, first, k)}
+        losses.append(cross_entropy([logit(query, c) for c in others.values()], list(others).index(source)))
+    return float(np.mean(losses))
 
 
-def slow_prototypical(_: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
-    queries, centroids = episodes(x, y)
-    rows = [[-float(((q - c) ** 2).sum()) for c in centroids] for q in queries]
-    return float(np.mean([cross_entropy(row, i) for i, row in enumerate(rows)]))
+def slow_prototypical(_: nn.Module, x: np.ndarray, y: np.ndarray, undecided: np.ndarray | None = None) -> float:
+    return by_queries(lambda q, c: -float(((q - c) ** 2).sum()), x, y, undecided)
 
 
-def slow_triplet(_: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.2) -> float:
+def slow_proxy_anchor(
+    loss: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.1, scale: float = 32.0,
+    undecided: np.ndarray | None = None,
+) -> float:  # fmt: skip
+    proxies, pulled, pushed = directions(loss), [], []
+    for c, proxy in enumerate(proxies):
+        near = [cos(x[i], proxy) for i in range(len(x)) if y[i] == c]
+        far = [cos(x[i], proxy) for i in range(len(x)) if y[i] != c and not left_out(undecided, y, i, c)]
+        if near:
+            pulled.append(math.log(1 + sum(math.exp(-scale * (s - margin)) for s in near)))
+        pushed.append(math.log(1 + sum(math.exp(scale * (s + margin)) for s in far)))
+    return float(np.mean(pulled) + np.mean(pushed))
+
+
+def slow_supervised_contrastive(
+    _: nn.Module, x: np.ndarray, y: np.ndarray, temperature: float = 0.1, undecided: np.ndarray | None = None
+) -> float:
+    losses = []
+    for i in range(len(x)):
+        others = [a for a in range(len(x)) if a != i and (undecided is None or not undecided[i, a])]
+        total = sum(math.exp(cos(x[i], x[a]) / temperature) for a in others)
+        own = [a for a in others if y[a] == y[i]]
+        losses.append(-np.mean([math.log(math.exp(cos(x[i], x[p]) / temperature) / total) for p in own]))
+    return float(np.mean(losses))
+
+
+def slow_triplet(
+    _: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.2, undecided: np.ndarray | None = None
+) -> float:
     unit = [e / np.linalg.norm(e) for e in x]
     losses = []
     for a in range(len(x)):
@@ -109,10 +154,22 @@ def slow_triplet(_: nn.Module, x: np.ndarray, y: np.ndarray, margin: float = 0.2
             if a == p or y[a] != y[p]:
                 continue
             near = float(((unit[a] - unit[p]) ** 2).sum())
-            negatives = [float(((unit[a] - unit[n]) ** 2).sum()) for n in range(len(x)) if y[n] != y[a]]
+            surely = [n for n in range(len(x)) if y[n] != y[a] and (undecided is None or not undecided[a, n])]
+            negatives = [float(((unit[a] - unit[n]) ** 2).sum()) for n in surely]
+            if not negatives:
+                losses.append(0.0)
+                continue
             farther = [d for d in negatives if d > near]
             losses.append(max(0.0, near - (min(farther) if farther else max(negatives)) + margin))
     return float(np.mean(losses))
+
+
+def slow_balanced_logistic(_: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
+    sides: tuple[list[float], list[float]] = ([], [])
+    for e, k in zip(x, y, strict=True):
+        odds = math.exp(float(e[0]))
+        sides[int(k != 0)].append(-math.log(odds / (1 + odds) if k == 0 else 1 / (1 + odds)))
+    return sum(sum(side) / len(side) for side in sides if side) / 2
 
 
 SLOW: dict[str, Callable[..., float]] = {

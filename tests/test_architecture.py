@@ -35,7 +35,12 @@ def torch_rooms(page: str) -> tuple[set[str], set[str]]:
     return set(re.findall(r"`([\w.]+)`", home)), set(re.findall(r"`([\w.]+)`", used))
 
 
-TORCH_FREE = {"training.batches", "layers.onnx_stft"}  # in rooms of torch, and without it
+TORCH_FREE = {
+    "training.batches",
+    "training.page_batches",
+    "training.samplers",
+    "layers.onnx_stft",
+}  # in rooms of torch, and without it
 LEVEL = levels(PAGE.read_text(encoding="utf-8"))
 TORCH_ROOMS, TORCH_WHEN_USED = torch_rooms(PAGE.read_text(encoding="utf-8"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from synthprint import shelves
 from synthprint.backends.energy import Energy
 from synthprint.backends.knn import NearestNeighbours
-from synthprint.backends.mahalanobis import Mahalanobis
+from synthprint.backends.whitened import Whitened
 from synthprint.errors import GalleryError, RecipeError
 from synthprint.shelves import Backend
 from synthprint.types import Embeddings
@@ -61,6 +62,39 @@ def mahalanobis_by_hand(fitted: list[list[Vector]], clips: list[Vector], test: V
     return 1 / (1 + float(apart @ np.linalg.solve(within, apart)) / (dim * (1 + 1 / len(clips))))
 
 
+def covariance_by_hand(groups: list[list[Vector]], dim: int, shrinkage: float) -> np.ndarray:
+    """Of the members of each group around its mean, shrunk; written out."""
+    scatter, residuals = np.zeros((dim, dim)), 0
+    for of in groups:
+        mean = np.mean(of, axis=0)
+        for v in of:
+            scatter += np.outer(v - mean, v - mean)
+        residuals += len(of) - 1
+    variance = max(np.trace(scatter) / residuals / dim, 1e-8) if residuals else 1 / dim
+    return (scatter + shrinkage * dim * variance * np.eye(dim)) / (residuals + shrinkage * dim)
+
+
+def direction(v: Vector) -> np.ndarray:
+    return np.array(v, float) / np.linalg.norm(v)
+
+
+def whitened_by_hand(
+    fitted: list[list[list[Vector]]], clips: list[list[Vector]], test: Vector, best: bool = False, shrinkage: float = 1
+) -> float:
+    """Of the clips of a source by publisher; `fitted` are those of the sources that W is learnt from."""
+    by_part = [[direction(v) for v in part] for source in fitted for part in source]
+    within = covariance_by_hand(by_part, len(test), shrinkage)
+    if any(len(source) > 1 for source in fitted):
+        means = [[np.mean([direction(v) for v in part], axis=0) for part in source] for source in fitted]
+        within += covariance_by_hand(means, len(test), shrinkage)
+    whitening = np.linalg.inv(np.linalg.cholesky(within))
+    at = direction(whitening @ direction(test))
+    parts = [direction(np.mean([direction(whitening @ direction(v)) for v in part], axis=0)) for part in clips]
+    if best:
+        return max(float(part @ at) for part in parts)
+    return float(direction(np.mean(parts, axis=0)) @ at)
+
+
 def each(one: Callable[[list[Vector], Vector], float]) -> ByHand:
     return lambda sources, test: [one(clips, test) for clips in sources]
 
@@ -72,6 +106,7 @@ BY_HAND: dict[str, ByHand] = {
     "energy": energy_by_hand,
     "knn": each(knn_by_hand),
     "mahalanobis": lambda sources, test: [mahalanobis_by_hand(sources, clips, test) for clips in sources],
+    "whitened": lambda sources, test: [whitened_by_hand([[of] for of in sources], [clips], test) for clips in sources],
 }
 JOINT = {"energy"}  # add to all scores of a test utterance what the sources say of it together
 
@@ -110,7 +145,11 @@ def test_equals_its_definition(name: str, gallery: tuple[np.ndarray, np.ndarray,
     assert backend.enrol(vectors, owners)(test) == pytest.approx(expected, abs=2e-6)
 
     def pair(one: Vector, test: Vector) -> float:
-        return mahalanobis_by_hand(by_source, [one], test) if name == "mahalanobis" else cosine_by_hand(one, test)
+        if name == "mahalanobis":
+            return mahalanobis_by_hand(by_source, [one], test)
+        if name == "whitened":
+            return whitened_by_hand([[of] for of in by_source], [[one]], test)
+        return cosine_by_hand(one, test)
 
     pairs = [[pair(e, t) for t in test.tolist()] for e in vectors.tolist()]
     assert backend.score(vectors, test) == pytest.approx(np.array(pairs), abs=2e-6)
@@ -145,6 +184,85 @@ def test_a_source_of_one_utterance_scores_as_the_utterance(
     if name in JOINT:
         alone, pairs = alone - alone.max(axis=0), pairs - pairs.max(axis=0)
     assert alone == pytest.approx(pairs, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@settings(deadline=None, max_examples=25)
+@given(SEEDS, st.integers(0, 2**32))
+def test_publishers_are_taken_and_their_numbers_do_not_matter(
+    name: str, gallery: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int
+) -> None:
+    vectors, owners, test = gallery
+    rng = np.random.default_rng(seed)
+    publishers, others = rng.integers(-1, 3, len(owners)), rng.permutation(5)
+    embeddings = Embeddings(tuple(map(str, range(len(vectors)))), vectors)
+
+    def scores(publishers: np.ndarray | None) -> np.ndarray:
+        backend: Backend = shelves.find("backends", name)()
+        backend = backend.fit(embeddings, list(map(str, owners)), publishers)
+        return backend.enrol(vectors, owners, publishers)(test)
+
+    assert scores(others[publishers + 1]) == pytest.approx(scores(publishers), abs=2e-6)
+    assert scores(None) == pytest.approx(scores(np.full(len(owners), 2)), abs=2e-6)
+
+
+@pytest.mark.parametrize("best", [False, True])
+@settings(deadline=None, max_examples=25)
+@given(SEEDS, st.integers(0, 2**32))
+def test_whitened_over_publishers_equals_its_definition(
+    best: bool, gallery: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int
+) -> None:
+    vectors, owners, test = gallery
+    publishers = np.random.default_rng(seed).integers(-1, 3, len(owners))
+    backend = Whitened("best" if best else "mean", 0.5)
+    backend.fit(Embeddings(tuple(map(str, range(len(vectors)))), vectors), list(map(str, owners)), publishers)
+    sources = [
+        [vectors[(owners == s) & (publishers == p)].tolist() for p in np.unique(publishers[owners == s])]
+        for s in range(owners.max() + 1)
+    ]
+    expected = np.array([[whitened_by_hand(sources, of, t, best, 0.5) for t in test.tolist()] for of in sources])
+    assert backend.enrol(vectors, owners, publishers)(test) == pytest.approx(expected, abs=2e-6)
+
+
+def crossed(rng: np.random.Generator, sources: int, publishers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Clips that tell their source in dimensions 0 to 5 and, louder, their publisher in 6 and 7; four of each pair."""
+    owners, publisher = (np.repeat(side.ravel(), 4) for side in np.indices((sources, publishers)))
+    own, theirs = rng.standard_normal((sources, 6)), 3 * rng.standard_normal((publishers, 2))
+    clips = np.hstack([own[owners], theirs[publisher]]) + 0.1 * rng.standard_normal((len(owners), 8))
+    return clips.astype(np.float32), owners, publisher
+
+
+def test_whitened_looks_past_the_publisher() -> None:
+    """Every source is enrolled from its own publishers; the clips asked are of a publisher that never published it."""
+    vectors, owners, publishers = crossed(np.random.default_rng(4), sources=30, publishers=30)
+    near = (publishers - owners) % 30
+    enrolled, asked = near < 3, near == 15
+    right = {}
+    for name in ("centroid", "whitened"):
+        part = Embeddings(tuple(map(str, range(int(enrolled.sum())))), vectors[enrolled])
+        backend: Backend = shelves.find("backends", name)()
+        backend = backend.fit(part, list(map(str, owners[enrolled])), publishers[enrolled])
+        scores = backend.enrol(part.vectors, owners[enrolled], publishers[enrolled])(vectors[asked])
+        right[name] = (scores.argmax(axis=0) == owners[asked]).mean()
+    assert right["centroid"] < 0.5
+    assert right["whitened"] > 0.8
+
+
+def test_whitened_counts_publishers_not_clips() -> None:
+    vectors = np.array([[1, 0.1]] * 9 + [[1, 1]] + [[-1, 1], [-1, 1.1]], np.float32)
+    owners, publishers = np.repeat([0, 0, 1], [9, 1, 2]), np.repeat([0, 1, 0], [9, 1, 2])
+    backend = Whitened().fit(Embeddings(tuple("abcdefghijkl"), vectors), list(map(str, owners)), publishers)
+    few = np.array([0, 9, 10, 11])
+    every, one_each = (backend.enrol(vectors[of], owners[of], publishers[of])(vectors) for of in (np.arange(12), few))
+    assert every == pytest.approx(one_each, abs=1e-6)
+    best = Whitened("best").fit(Embeddings(tuple("abcdefghijkl"), vectors), list(map(str, owners)), publishers)
+    assert best.enrol(vectors, owners, publishers)(vectors)[0, [0, 9]] == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("options", [{"publishers": "worst"}, {"shrinkage": 0}, {"shrinkage": math.nan}])
+def test_whitened_refuses_senseless_options(options: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=f"whitened: {next(iter(options))} = "):
+        Whitened(**options)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -240,9 +358,11 @@ def test_mahalanobis_of_hardly_any_clips(vectors: np.ndarray) -> None:
         assert (scores[owners, np.arange(3)] >= scores.max(axis=0) - 1e-6).all()
 
 
-def test_mahalanobis_must_be_fitted() -> None:
-    with pytest.raises(GalleryError, match="mahalanobis: scores only after it was fitted"):
-        Mahalanobis().score(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32))
+@pytest.mark.parametrize("name", ["mahalanobis", "whitened"])
+def test_what_learns_must_be_fitted(name: str) -> None:
+    backend: Backend = shelves.find("backends", name)()
+    with pytest.raises(GalleryError, match=f"{name}: scores only after it was fitted"):
+        backend.score(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32))
 
 
 def test_unit_vectors_of_any_size() -> None:

@@ -264,16 +264,42 @@ def test_aliases_are_declared_and_taken_back(cli: Synthprint, own: Path, tiny_co
 
 def test_enrolling_makes_a_gallery_that_traces(cli: Synthprint, tiny_corpus: Manifest, tmp_path: Path) -> None:
     mine = tmp_path / "deep" / "mine"
-    result = cli.run("enrol", mine, "one", clip(tiny_corpus, 0, 0), "--family", "f", "--model", cli.model)
+    result = cli.run(
+        "enrol", mine, "one", clip(tiny_corpus, 0, 0), "--family", "f", "--publisher", "a page", "--title",
+        "System one", "--model", cli.model,
+    )  # fmt: skip
     assert result.stdout == f"1 clip added; 'one' has 1 clip in {mine}\n"
     cli.run("enrol", mine, "three", tiny_corpus.root / "source-3", "--model", cli.model)
     (row,) = cli.trace(clip(tiny_corpus, 0, 0), "-g", mine)
     assert (row["source"], row["family"], row["unknown"], row["threshold"]) == ("one", "f", False, None)
     assert any("no threshold" in warning for warning in row["warnings"])
+    assert "one is known from one publisher only (a page): a likeness may be of the page" in row["warnings"]
+    named = {c["source"]: (c["title"], c["publishers"]) for c in row["candidates"]}
+    assert named == {"one": ("System one", ["a page"]), "three": (None, [])}
+    keys = ("title", "family", "kind", "vocoder", "publishers", "alias of")
+    nothing: dict[str, object] = dict.fromkeys(keys)
     assert cli.json("gallery", "list", mine) == [
-        {"source": "one", "family": "f", "kind": None, "vocoder": None, "clips": 1, "alias of": None},
-        {"source": "three", "family": None, "kind": None, "vocoder": None, "clips": 8, "alias of": None},
+        nothing | {"source": "one", "family": "f", "clips": 1, "publishers": 1, "title": "System one"},
+        nothing | {"source": "three", "clips": 8},
     ]
+
+
+def test_publishers_and_titles_are_shown(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:
+    words = ("--model", cli.model, "--publisher")
+    cli.run(
+        "enrol", own, "new", clip(tiny_corpus, 5, 0), clip(tiny_corpus, 5, 1), *words, "a page", "--title", "A System"
+    )
+    summary = cli.run("gallery", "show", own).stdout
+    assert "1 publisher; 1 source from one publisher only: a likeness may be of the page" in summary
+    cli.run("enrol", own, "new", clip(tiny_corpus, 5, 2), *words, "a hub")
+    shown = cli.json("gallery", "show", own)
+    assert (shown["publishers"], shown["from_one_publisher"]) == (2, 0)
+    clips = cli.run("gallery", "show", own, "new").stdout
+    assert clips.startswith("new: A System\npublishers: a page (2 clips), a hub (1 clip)\n")
+    assert [entry["publisher"] for entry in cli.json("gallery", "show", own, "new")] == ["a page", "a page", "a hub"]
+    told = cli.run("trace", clip(tiny_corpus, 5, 0), "-g", own, "--model", cli.model).stdout
+    assert "publishers" in told
+    assert "new (A System)" in told
 
 
 def test_enrolling_twice_or_under_two_names(cli: Synthprint, own: Path, tiny_corpus: Manifest) -> None:

@@ -158,7 +158,7 @@ def test_bad_clips_are_listed_and_the_same_file_is_told(
     assert [exhibit.path for exhibit in found.exhibits] == [str(paths[0]), str(copy)]
     assert found.repeated() == [(str(paths[0]), str(copy))]
     first = found.to_dict()["clips"][0]
-    assert list(first) == ["path", "sha256", "state", "warnings"]
+    assert list(first) == ["path", "sha256", "state", "warnings", "human"]
     assert first["state"] == asdict(found.exhibits[0].conditions)
     assert set(found.failures) == {str(tmp_path / "bad.wav"), str(tmp_path / "missing.wav")}
     assert len(found.groups) == 1

@@ -24,7 +24,7 @@ SAME = (
     "--seed", "--corpus", "--pack", "--set", "--compile", "--all",
 )  # fmt: skip
 ALIKE = {  # where the command says what for
-    "--backend": r"Backend: what [a-z ]+; centroid, cosine, energy, knn or mahalanobis\.",
+    "--backend": r"Backend: what [a-z ]+; centroid, cosine, energy, knn, mahalanobis or whitened\.",
     "--per-source": r"Clips per source: (at most|exactly) so many are [a-z]+(; sources with fewer are left out)?\.",
 }
 SHORT = {"--out": "-o", "--manifest": "-m", "--gallery": "-g"}

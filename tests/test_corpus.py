@@ -117,6 +117,22 @@ def test_a_corpus_is_built_and_its_manifest_says_what_is_there(sentences: Path, 
     copy = next(u for u in loaded if u.source == "half/half")
     assert copy.extra["original_source"] in {s.name for s in Tones.systems}
     assert copy.speaker == "nobody"
+    assert {u.publisher for u in loaded} == {"open"}
+    groups = {(u.language, u.group) for u in loaded}
+    assert len(groups) == len({group for _, group in groups}) == 5  # one a language, vocoders included
+
+
+def test_a_page_group_is_a_language_and_a_plan() -> None:
+    said = [texts.Sentence(f"d.{i}", code, f"{code} {i}", "d") for code in ("en", "fi") for i in range(3)]
+    said.append(texts.Sentence("human.a", "en", "", "human.a"))
+    groups = building.page_groups(said, 0)
+    assert len({groups[s] for s in said}) == 3
+    assert groups[said[0]] == groups[said[2]] != groups[said[3]]
+    assert building.page_groups(said[::-1], 0) == groups
+    assert building.page_groups(said, 1)[said[0]] != groups[said[0]]
+    fewer = building.page_groups(said[1:], 0)
+    assert fewer[said[1]] != groups[said[1]]
+    assert fewer[said[3]] == groups[said[3]]
 
 
 @pytest.mark.usefixtures("shelf")
@@ -220,10 +236,10 @@ def test_a_name_that_nobody_has_is_refused(shelf: dict[str, object], tmp_path: P
 
 
 def test_one_command_installs_what_is_missing() -> None:
-    packages = ["apt:flite", "pip:setuptools<81", "npm:@x/y", "apt:espeak-ng"]
+    packages = ["apt:flite", "pip:setuptools<81", "npm:@x/y", "apt:espeak-ng", "pip-alone:heavy"]
     assert catalogue.install_command(packages) == (
         "sudo apt-get install -y --no-install-recommends espeak-ng flite && python -m pip install 'setuptools<81'"
-        " && npm install --prefix ~/.cache/synthprint @x/y"
+        " && python -m pip install --no-deps heavy && npm install --prefix ~/.cache/synthprint @x/y"
     )
     assert catalogue.install_command([]) == ""
     here, gone = tone("a/a", "en"), System("b/b", "b", "tts", "x", ("apt:b", "apt:festival"), ("en", "hi"), "b")

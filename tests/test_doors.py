@@ -32,6 +32,7 @@ from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.extractor.recipe import Recipe
 from synthprint.gallery.index import Index
 from synthprint.model.calibrations import ComparisonCalibrations
+from synthprint.model.detector import DetectorCalibration
 from synthprint.model.limits import Limits
 from synthprint.model.shipped import model_folder
 from synthprint.model.tunings import ClusterTuning, TimelineTuning
@@ -47,6 +48,24 @@ RECORD = {
     "paths": {"a.wav": "/clips/a.wav"},
     "clips": [{"path": "a.wav", "sha256": "0" * 64, "warnings": []}],
     "groups": [{"number": 1, "clips": ["a.wav"]}],
+}
+HUMAN = {
+    "format": "synthprint-human-1",
+    "extractor": DIGEST,
+    "calibration": {
+        key: value
+        for key, value in json.loads((MODEL / "calibrations.json").read_text())["calibrations"][0].items()
+        if key != "clips"
+    },
+    "human_publishers": 4,
+    "kinds": {"tts": 1.0},
+    "least_log10_lr": 0.3,
+    "figures": {},
+}
+
+LIMITS = {
+    "extractor": DIGEST,
+    "limits": Limits(1.0, 5000.0, 20.0, -40.0, 0.01, 0.5, 0.05, basis="what the test says").to_dict(),
 }
 
 
@@ -97,12 +116,16 @@ DOORS = {
         ("backends", "centroid", "calibrations", "by_clips", "2", "population", "compared"),
     ),
     "limits": Door(
-        "limits.json", shipped("limits.json"), lambda folder: Limits.load(folder, DIGEST), CheckpointError,
+        "limits.json", json.dumps(LIMITS), lambda folder: Limits.load(folder, DIGEST), CheckpointError,
         ("limits", "min_snr_db"), ("limits", "basis"),
     ),
     "calibrations": Door(
         "calibrations.json", shipped("calibrations.json"), lambda f: ComparisonCalibrations.load(f, DIGEST),
         CheckpointError, ("calibrations", 3, "quality", "cllr"), ("calibrations", 3, "population", "data"),
+    ),
+    "human": Door(
+        "human.json", json.dumps(HUMAN), lambda folder: DetectorCalibration.load(folder, DIGEST), CheckpointError,
+        ("least_log10_lr",), ("calibration", "population", "data"),
     ),
     "clusters": Door(
         "clusters.json", shipped("clusters.json"), lambda folder: ClusterTuning.load(folder, DIGEST), CheckpointError,

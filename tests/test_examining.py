@@ -54,7 +54,8 @@ def test_a_trace_tells_what_is_odd_about_its_file(tracer: Tracer, folder: Path) 
     assert cancels.warnings[0].startswith(CANCELS)
     assert joined.warnings[0] == ODD
     assert joined.duration_s == 2 * plain.duration_s
-    assert {trace.source for trace in (cancels, joined, plain)} == {"flite/slt"}
+    assert len(sources := {trace.source for trace in (cancels, joined, plain)}) == 1
+    assert (sources.pop() or "").startswith("flite")
     assert not any("the file" in warning for warning in plain.warnings)
 
 
@@ -81,7 +82,7 @@ def test_a_channel_is_chosen_on_the_command_line(folder: Path) -> None:
         answer = json.loads(result.stdout)
         return str(answer["candidates"][0]["source"] if "candidates" in answer else answer["error"])
 
-    assert source("--channel", "1") == "flite/slt"
+    assert source("--channel", "1").startswith("flite")
     assert source("--channel", "2").startswith("espeak")
     assert source("--channel", "3").startswith("has no channel '3'")
     result = CliRunner().invoke(app, ["enrol", str(folder / "g"), "x", str(folder / "both.wav"), "--channel", "7"])

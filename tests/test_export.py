@@ -46,7 +46,7 @@ def test_the_description_says_what_was_written(tiny_checkpoint: Checkpoint) -> N
 
 
 def test_a_graph_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_graph", lambda _backbone, _window, path: path.write_bytes(b"graph"))
+    monkeypatch.setattr(export, "write_graph", lambda _backbone, _window, path, _half: path.write_bytes(b"graph"))
     monkeypatch.setattr(export, "measure_parity", lambda *_: 0.01)
     with pytest.raises(CheckpointError, match=r"differs from the torch module by 1\.0e-02"):
         export.write_checkpoint(nn.Linear(2, 2), TINY_RECIPE, {}, tmp_path)
@@ -56,7 +56,7 @@ def test_a_graph_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_parity_that_is_not_a_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_graph", lambda _backbone, _window, path: path.write_bytes(b"graph"))
+    monkeypatch.setattr(export, "write_graph", lambda _backbone, _window, path, _half: path.write_bytes(b"graph"))
     monkeypatch.setattr(export, "measure_parity", lambda *_: float("nan"))
     with pytest.raises(CheckpointError):
         export.write_checkpoint(nn.Linear(2, 2), TINY_RECIPE, {}, tmp_path)

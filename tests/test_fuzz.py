@@ -137,7 +137,7 @@ def test_nothing_is_left_behind(hunt: tuple[subprocess.CompletedProcess[str], Pa
 def test_an_unknown_door_is_told(tmp_path: Path) -> None:
     result = fuzz("--door", "cellar", cwd=tmp_path)
     assert result.returncode == 2
-    assert "no door 'cellar'; there are: audio.aac, " in result.stderr
+    assert "no door 'cellar'; there are: aliases, audio.aac, " in result.stderr
 
 
 def test_doors_of_ours_open_their_sound_seed(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from synthprint.gallery.gallery import Gallery
 from synthprint.gallery.index import BackendSetting, EnrolledClip, EnrolledSource, Index
 from synthprint.gallery.rules import Rule
 from synthprint.types import Embeddings, TrialCount
+from synthprint.vectors.directions import unit
 
 EXTRACTOR = "e" * 64
 DIM = 4
@@ -70,6 +71,83 @@ def test_what_was_enrolled_is_there_when_it_is_opened_again(gallery: Gallery) ->
         assert opened.index.sources == {"bark": EnrolledSource(), "vits": EnrolledSource("vits")}
         assert opened.embeddings.extractor == EXTRACTOR
         assert [clip.duration_s for clip in opened.clips] == [1.5] * 3
+
+
+def test_a_clip_knows_its_publisher(gallery: Gallery) -> None:
+    clips = [
+        EnrolledClip("d", "bark", sha256_of("d"), publisher="suno"),
+        EnrolledClip("e", "bark", sha256_of("e"), publisher="hub"),
+        EnrolledClip("f", "bark@hub", sha256_of("f"), publisher="hub"),
+    ]
+    embeddings = Embeddings(("0", "1", "2"), np.stack([vector_of(c) for c in "def"]), EXTRACTOR)
+    assert gallery.publishers is None
+    gallery.enrol(embeddings, clips, {"bark@hub": EnrolledSource(title="Bark")})
+    put(gallery, "bark", "g")
+    gallery.declare_aliases("bark", ["bark@hub"])
+    for opened in (gallery, Gallery.load(gallery.folder)):
+        of_clip = {clip.id: clip.publisher for clip in opened.clips}
+        assert of_clip == {
+            "a.wav": None,
+            "b.wav": None,
+            "c.wav": None,
+            "d": "suno",
+            "e": "hub",
+            "f": "hub",
+            "g.wav": None,
+        }
+        assert opened.publisher_counts == ({"hub": 2, "suno": 1}, {})
+        assert opened.index.sources["bark@hub"].title == "Bark"
+        assert opened.publishers is not None
+        named = [opened.clips.publishers[i] if i >= 0 else None for i in opened.publishers.tolist()]
+        assert named == [clip.publisher for clip in opened.clips]
+    other = Gallery.create(gallery.folder.parent / "other", EXTRACTOR)
+    other.merge(gallery)
+    assert {clip.id: clip.publisher for clip in other.clips} == of_clip
+    gallery.remove("bark")
+    assert gallery.publisher_counts == ({"hub": 1}, {})
+
+
+def test_a_gallery_of_format_2_opens_and_grows(gallery: Gallery) -> None:
+    path = gallery.folder / "gallery.json"
+    index = json.loads(path.read_text())
+    assert index["format"] == "synthprint-gallery-3"
+    for source in index["sources"].values():
+        del source["title"]
+    path.write_text(json.dumps(index | {"format": "synthprint-gallery-2"}))
+    opened = Gallery.load(gallery.folder)
+    assert content_of(opened) == content_of(gallery)
+    clip = EnrolledClip("d", "bark", sha256_of("d"), publisher="suno")
+    opened.enrol(Embeddings(("0",), vector_of("d")[None], EXTRACTOR), [clip], {})
+    assert Gallery.load(gallery.folder).publisher_counts == ({"suno": 1}, {})
+    assert json.loads(path.read_text())["format"] == "synthprint-gallery-3"
+
+
+def test_half_precision_keeps_directions(gallery: Gallery) -> None:
+    vectors = np.random.default_rng(1).standard_normal((50, DIM)).astype(np.float32) * 1e6
+    clips = [EnrolledClip(str(i), "bark") for i in range(50)]
+    sizes = []
+    for half in (False, True):
+        opened = Gallery.create(gallery.folder.parent / f"half {half}", EXTRACTOR)
+        opened.enrol(Embeddings(tuple(map(str, range(50))), vectors, EXTRACTOR), clips, {}, half=half)
+        (segment,) = (opened.folder / "segments").iterdir()
+        sizes.append(load_file(segment)["vectors"].nbytes)
+        assert opened.vectors.dtype == np.float32
+        assert np.einsum("nd,nd->n", unit(opened.vectors), unit(vectors)) == pytest.approx(np.ones(50), abs=1e-6)
+    assert sizes[0] == 2 * sizes[1]
+
+
+def test_publishers_outside_the_list_are_told(gallery: Gallery) -> None:
+    clip = EnrolledClip("d", "bark", publisher="suno")
+    gallery.enrol(Embeddings(("0",), vector_of("d")[None], EXTRACTOR), [clip], {})
+    path = gallery.folder / "segments" / "00003.safetensors"
+    tensors = load_file(path)
+    tensors["publisher_of"][:] = 7
+    save_file(tensors, path, {"format": "synthprint-embeddings-1", "extractor": EXTRACTOR})
+    index = json.loads((gallery.folder / "gallery.json").read_text())
+    index["segments"][2]["vectors_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (gallery.folder / "gallery.json").write_text(json.dumps(index))
+    with pytest.raises(GalleryError, match="publishers outside the 1 listed"):
+        Gallery.load(gallery.folder)
 
 
 def test_aliases_are_one_source_with_several_names(gallery: Gallery) -> None:

@@ -50,10 +50,12 @@ def test_configurations_are_tried_once_and_measured(tmp_path: Path) -> None:
         "main alone, pseudo, averaged": SHORT | {"corpus": "main", "pseudo": 0.5, "average": 0.9},
         "both": SHORT | {"together": ["plain", "plain"]},
         "twins": SHORT | {"twins": 1},
+        "fingerprints": SHORT | {"fingerprints": 1, "fingerprint_depth": 3.0},
     }
     rows = list(try_configurations(search, configurations))
     assert [(row["name"], row["seed"]) for row in rows] == [
-        ("plain", 1), ("plain", 2), ("main alone, pseudo, averaged", 1), ("both", 1), ("twins", 1)
+        ("plain", 1), ("plain", 2), ("main alone, pseudo, averaged", 1), ("both", 1), ("twins", 1),
+        ("fingerprints", 1),
     ]  # fmt: skip
     assert not list(try_configurations(search, configurations))
     assert all(row["criterion"] == pytest.approx((row["clean"] + row["channel"]) / 2) for row in rows)

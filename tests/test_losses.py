@@ -17,7 +17,8 @@ from synthprint.errors import RecipeError
 
 NAMES = shelves.names("losses")
 DIM, SOURCES = 6, 7
-GROUPED = {"angular_prototypical", "ge2e", "prototypical", "triplet"}
+GROUPED = {"angular_prototypical", "ge2e", "prototypical", "supervised_contrastive", "triplet"}
+TAKES_UNDECIDED = [name for name in NAMES if getattr(shelves.find("losses", name), "takes_undecided", False)]
 QUERY_IS_FIRST = {"angular_prototypical", "prototypical"}
 
 
@@ -47,6 +48,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("ge2e", {"similarity_floor": 1e-6}),
     ("angular_prototypical", {"similarity_floor": 0.3}),
     ("triplet", {"margin": 1.5}),
+    ("proxy_anchor", {"margin": 0.3, "scale": 8.0}),
+    ("supervised_contrastive", {"temperature": 0.5}),
 ]
 
 
@@ -65,6 +68,42 @@ def test_equals_the_second_route(name: str, own: dict[str, Any], sources: int, e
         tolerance = 1e-6 if hasattr(loss, "logits") else 1e-9
         assert loss(x, y).item() == pytest.approx(expected, rel=tolerance, abs=tolerance)
         assert loss.float()(x.float(), y).item() == pytest.approx(expected, rel=2e-5, abs=2e-5)
+
+
+def undecided_pairs(y: Tensor, pairs: list[tuple[int, int]]) -> Tensor:
+    """[B, B], the clips of two sources of the batch, given by their places, all undecided; or of some of them."""
+    sources = list(dict.fromkeys(y.tolist()))
+    marked = torch.zeros(len(y), len(y), dtype=torch.bool)
+    for a, b in pairs:
+        marked |= (y == sources[a])[:, None] & (y == sources[b])
+    return marked | marked.T
+
+
+@pytest.mark.parametrize("name", TAKES_UNDECIDED)
+@pytest.mark.parametrize("pairs", [[(0, 1)], [(0, 1), (0, 2), (0, 3)]])
+def test_undecided_pairs_are_left_out(name: str, pairs: list[tuple[int, int]]) -> None:
+    """Also where a source is left without a negative, and where only some clips of two sources are undecided."""
+    for seed in range(3):
+        x, y = batch(seed)
+        undecided = undecided_pairs(y, pairs)
+        for given in (undecided, undecided & ~undecided_pairs(y.roll(1), pairs)):
+            loss = build(name, seed)
+            expected = SLOW[name](loss, x.numpy(), y.numpy(), undecided=given.numpy())
+            leaf = x.clone().requires_grad_()
+            found = loss(leaf, y, undecided=given)
+            assert found.item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+            found.backward()
+            assert leaf.grad is not None
+            assert leaf.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", TAKES_UNDECIDED)
+def test_no_undecided_pairs_change_nothing(name: str) -> None:
+    x, y = batch(0)
+    loss = build(name)
+    none = torch.zeros(len(y), len(y), dtype=torch.bool)
+    assert loss(x, y, undecided=none).item() == pytest.approx(loss(x, y).item(), rel=1e-12)
+    assert loss(x, y, undecided=None).item() == loss(x, y).item()
 
 
 @pytest.mark.parametrize("name", ["ge2e", "angular_prototypical"])
@@ -176,7 +215,9 @@ def test_predict_is_the_likeliest_source_or_none(name: str) -> None:
         assert guess is None
         return
     assert guess.shape == y.shape
-    if name == "softmax":
+    if name == "balanced_logistic":
+        assert guess.tolist() == [0 if e[0] > 0 else 1 for e in x.tolist()]
+    elif name == "softmax":
         # Of all labels, the predicted one gives the lowest loss.
         losses = torch.tensor([[loss(e[None], torch.tensor([j])).item() for j in range(SOURCES)] for e in x])
         assert guess.tolist() == losses.argmin(dim=1).tolist()
@@ -200,9 +241,16 @@ def test_sizes_that_make_no_sense_fail_by_name(name: str) -> None:
         make(0, 8)
 
 
-IMPOSSIBLE = {
-    "margin": {"am_softmax": [-0.1, 2.0], "aam_softmax": [-0.1, 5.7], "a_softmax": [0, 2.5], "triplet": [0.0, 4.0]},
-    "scale": {"am_softmax": [-1.0, 0.0, math.inf], "aam_softmax": [-30.0, math.nan]},
+IMPOSSIBLE: dict[str, dict[str, list[Any]]] = {
+    "margin": {
+        "am_softmax": [-0.1, 2.0],
+        "aam_softmax": [-0.1, 5.7],
+        "a_softmax": [0, 2.5],
+        "triplet": [0.0, 4.0],
+        "proxy_anchor": [-0.1, 1.0],
+    },
+    "scale": {"am_softmax": [-1.0, 0.0, math.inf], "aam_softmax": [-30.0, math.nan], "proxy_anchor": [0.0, math.inf]},
+    "temperature": {"supervised_contrastive": [0.0, math.nan, math.inf]},
     "init_scale": {"ge2e": [0.0, -10.0], "angular_prototypical": [-1.0]},
     "init_bias": {"ge2e": [math.nan], "angular_prototypical": [math.inf]},
     "similarity_floor": {"ge2e": [1.0, -2.0], "angular_prototypical": [1.5]},

@@ -60,13 +60,16 @@ def test_what_is_not_recognised_says_what_was_looked_for(tmp_path: Path) -> None
 def test_a_protocol_that_is_named_is_taken_at_its_word(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no MLAAD lists: .* were looked for here and in"):
         open_manifest(corpus(tmp_path), "mlaad")
-    with pytest.raises(ShelfError, match="there are: folder, mlaad, table"):
+    with pytest.raises(ShelfError, match="there are: folder, mlaad, pages, table"):
         open_manifest(tmp_path, "mlad")
+
+
+EXTRA = {"mood": 'so, "so"\n'}
 
 
 def test_a_saved_manifest_opens_as_it_was(tmp_path: Path) -> None:
     utterances = (
-        Utterance("one", "vits/1.wav", "vits", "v", "de", "s", "t", "train", True, True, 1.5, {"mood": 'so, "so"\n'}),
+        Utterance("one", "vits/1.wav", "vits", "v", "de", "s", "t", "page", "g1", "train", True, True, 1.5, EXTRA),
         Utterance("two", "bark/1.wav", "bark", split="test", source_seen=False),
     )
     saved = Manifest(utterances, tmp_path)

@@ -53,7 +53,7 @@ def test_the_model_is_the_checkpoint_with_what_was_measured(
     assert gallery.index.backend == "centroid"
     assert not (built.folder / "gallery" / ".lock").exists()
     assert all(gallery.setting(name).rule for name in ("centroid", "cosine", "energy", "knn", "mahalanobis"))
-    assert set(gallery.names) == set(corpus.sources) - {"source-12"}
+    assert set(gallery.names) == set(corpus.sources) - {"source-12", "human"}
 
 
 def test_the_gallery_holds_what_the_plan_says(built: BuiltModel, corpus: Manifest) -> None:
@@ -139,15 +139,15 @@ def test_show_says_what_there_is_and_what_is_lacking(built: BuiltModel, tiny_che
     assert shown["sources"] == tiny_checkpoint.sources
     assert shown["gallery"]["sources"] == len(built.gallery.names)
     assert [1, 1] in shown["calibrations"]["clips"]
-    assert set(shown["lacks"]) == {"limits", "timeline", "clusters"}
+    assert set(shown["lacks"]) == {"limits", "timeline", "clusters", "human"}
     text = run_cli("model", "show", built.folder).stdout
     assert "lacks timeline: synthprint model tune" in text
     bare = describe_model(tiny_checkpoint.folder)
     assert set(bare["lacks"]) == {
-        "calibrations", "limits", "timeline", "clusters", "gallery", "measurements", "card"
+        "calibrations", "limits", "timeline", "clusters", "gallery", "measurements", "card", "human",
     }  # fmt: skip
     shipped = describe_model()
-    assert shipped["lacks"] == {}
+    assert set(shipped["lacks"]) <= {"human", "limits"}
     assert "timeline: a change from strength" in run_cli("model", "show").stdout
 
 
@@ -246,7 +246,8 @@ def test_backends_are_compared(built: BuiltModel, corpus: Manifest) -> None:
         assert measured[rate] == pytest.approx(same["test, never-met sources known"][rate], abs=1e-5)
     assert "family, main" in report["components"]
     assert "vocoder, main" not in report["components"]  # each is of several sources: no clip has one that is unknown
-    text = "\n\n".join(open_set_tables(json.loads(json.dumps(report))))
+    text = "\n\n".join(open_set_tables(json.loads(json.dumps(report | {"extractor": "e" * 64})), "f" * 64))
+    assert "not measured anew" in text
     assert "| both | centroid |" in text
     assert "### Threshold where the likelihood ratio is 1, both corpora" in text
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import mlaad_tree
 from synthprint import shelves
 from synthprint.errors import ManifestError, MissingDependency
-from synthprint.protocols import folder, table
+from synthprint.protocols import folder, pages, table
 from synthprint.types import SPLITS
 
 
@@ -62,8 +62,19 @@ def write_manifest(root: Path) -> None:
     write(root / "manifest.csv", "path,source,split\n1.wav,a,train\n2.wav,a,test\n")
 
 
+def write_pages(root: Path) -> None:
+    header = ",".join((*pages.NEEDED, "family"))
+    rows = "1.wav,a,a,p,g,s1,train,0,1,x", "2.wav,a,a,q,g,s1,test,0,0,x"
+    write(root / "manifest.csv", "\n".join((header, *rows)) + "\n")
+
+
 # What each protocol reads, in small; a new protocol brings its own.
-SAMPLES = {"folder": write_sources, "mlaad": mlaad_tree.write_lists, "table": write_manifest}
+SAMPLES = {
+    "folder": write_sources,
+    "mlaad": mlaad_tree.write_lists,
+    "pages": write_pages,
+    "table": write_manifest,
+}
 
 
 def test_what_a_protocol_recognises_it_reads_and_always_alike(protocol: ModuleType, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_defaults_are_the_paper_s_and_what_is_resolved_reads_back() -> None:
         ("[schedule]\npeak_lr = nan", "peak_lr = nan must be positive"),
         ("[schedule]\nweight_decay = -1", "weight_decay = -1.0 must not be negative"),
         ("[schedule]\nepochs = -1", r"\[schedule\]: epochs = -1 must be at least 0"),
-        ("[sampler]\nname = 'rondom'", r"\[sampler\]: name 'rondom' is not one of: random, balanced"),
+        ("[sampler]\nname = 'rondom'", r"\[sampler\]: name 'rondom' is not one of: random, balanced, pages"),
         ("[sampler]\nbatch_size = 1", r"\[sampler\]: batch_size = 1 must be at least 2"),
         ("[backbone]\ndim = 0", r"\[backbone\]: dim = 0 must be at least 1"),
         ("[crop]\nsamples = 100", r"\[crop\]: samples = 100 must be at least 1600"),

@@ -72,7 +72,19 @@ def by_hand(wave: np.ndarray) -> dict[str, np.ndarray]:
         "fine_pause": ripple(levels[~active].mean(axis=0)),
         "finer": finer(x),
         "asymmetry": bands(((spoken - mean) ** 3).mean(axis=0) / spoken.std(axis=0) ** 3),
+        "kurtosis": bands(((spoken - mean) ** 4).mean(axis=0) / spoken.std(axis=0) ** 4),
+        "delay": np.concatenate(
+            [bands(np.append(each, [0.0] * (513 - len(each)))) for each in delays(spectra, active)]
+        ),
     }
+
+
+def delays(spectra: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How the phase turns from bin to bin, beyond the half turn of a window's middle; in speech alone."""
+    turn = np.angle(spectra[:, 1:]) - np.angle(spectra[:, :-1]) - np.pi
+    sine = np.sin(turn)
+    over_time = np.abs(np.diff(sine, axis=0))[active[1:] & active[:-1]]
+    return np.cos(turn)[active].mean(axis=0), np.abs(np.diff(sine[active], axis=1)).mean(axis=0), over_time.mean(axis=0)
 
 
 def ripple(values: np.ndarray) -> np.ndarray:

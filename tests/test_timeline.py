@@ -251,9 +251,11 @@ def test_the_command_finds_a_splice(spliced: tuple[Path, float], tmp_path: Path)
     result = run(path, "--json", "--out", picture)
     told = json.loads(result.stdout)
     assert [change["time_s"] for change in told["changes"]] == pytest.approx([change_s], abs=1.0)
-    assert [segment["trace"]["family"] for segment in told["segments"]] == ["espeak-wavegen", "clustergen"]
+    first, second = (segment["trace"]["candidates"][0] for segment in told["segments"])
+    assert first["source"].startswith("espeak")
+    assert second["source"].startswith("flite")
     assert told["warnings"] == []
-    assert "espeak-ng/default" in picture.read_text()
+    assert first["source"] in picture.read_text()
 
 
 def test_the_command_tells_in_words(spliced: tuple[Path, float]) -> None:

@@ -138,6 +138,37 @@ def test_a_clip_that_may_be_human_speech_is_said_to_be(tmp_path: Path) -> None:
         assert any("may be human speech: human" in warning for warning in tracer.answer(vector, "x.wav").warnings)
 
 
+def published(folder: Path, **publishers: Sequence[str | None]) -> Tracer:
+    """The sources of `directions`, further clips of some of them enrolled from publishers."""
+    tracer = directions(folder)
+    axes = dict(zip(("a1", "a2", "b", "human"), np.eye(4, dtype=np.float32), strict=True))
+    for source, names in publishers.items():
+        clips = [EnrolledClip(f"{source} {n}", source, publisher=name) for n, name in enumerate(names)]
+        embeddings = Embeddings(tuple(clip.id for clip in clips), np.stack([axes[source]] * len(clips)), EXTRACTOR)
+        tracer.gallery.enrol(embeddings, clips, {source: EnrolledSource(title=f"System {source}")})
+    return Tracer(tracer.model, tracer.gallery)
+
+
+def test_publishers_and_titles_are_named(tmp_path: Path) -> None:
+    tracer = published(tmp_path, b=["page", "hub", "page"], a1=["page"])
+    trace = tracer.answer(towards(b=0.8, a1=0.6), "x.wav")
+    assert [c.publishers for c in trace.candidates] == [("page", "hub"), ("page",), (), ()]
+    assert [c.label for c in trace.candidates] == ["b (System b)", "a1 (System a1)", "a2", "human"]
+    assert trace.verdict().startswith("b (System b): one of the 4 enrolled sources")
+    assert trace.source == trace.name == "b"
+    row = trace.to_dict()["candidates"][0]
+    assert (row["publishers"], row["title"]) == (("page", "hub"), "System b")
+    assert not any("publisher" in warning for warning in trace.warnings)
+
+
+def test_a_source_of_one_publisher_is_said_to_be(tmp_path: Path) -> None:
+    tracer = published(tmp_path, a1=["page", "page"])
+    said = "a1 is known from one publisher only (page): a likeness may be of the page"
+    assert tracer.answer(towards(a1=1), "x.wav").warnings.count(said) == 1
+    for other in (towards(b=0.8, a1=0.6), towards(a1=0.5, a2=0.5, b=0.5, human=0.5)):  # not named; unknown
+        assert said not in tracer.answer(other, "x.wav").warnings
+
+
 def test_aliases_answer_as_one(tmp_path: Path) -> None:
     tracer = directions(tmp_path)
     tracer.gallery.declare_aliases("a1", ["a2"])
@@ -280,7 +311,7 @@ def test_embeddings_that_are_none_are_refused(tmp_path: Path) -> None:
 
 def test_a_trace_is_json(tmp_path: Path) -> None:
     fields = json.loads(json.dumps(directions(tmp_path).answer(towards(b=0.8, a1=0.6), "x.wav").to_dict()))
-    assert list(fields)[:5] == ["path", "source", "unknown", "family", "ambiguous"]
+    assert list(fields)[:6] == ["path", "human", "source", "unknown", "family", "ambiguous"]
     assert fields["candidates"][0] == {
         "source": "b",
         "family": "b",
@@ -288,6 +319,9 @@ def test_a_trace_is_json(tmp_path: Path) -> None:
         "score": pytest.approx(0.8),
         "aliases": [],
         "lr": {"log10_lr": pytest.approx(1.0), "at_bound": 0},
+        "lr_same_publisher": None,
+        "title": None,
+        "publishers": [],
     }
     assert fields["nearest"][0] == {"source": "b", "id": "b.wav", "score": pytest.approx(0.8)}
 

@@ -48,7 +48,17 @@ class NeverWaits(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "loss", ["aam_softmax", "softmax", "a_softmax", "ge2e", "prototypical", "angular_prototypical"]
+    "loss",
+    [
+        "aam_softmax",
+        "softmax",
+        "a_softmax",
+        "ge2e",
+        "prototypical",
+        "angular_prototypical",
+        "proxy_anchor",
+        "supervised_contrastive",
+    ],
 )
 def test_a_step_never_waits_for_the_device(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(similarity, "_check_pairs", lambda _: None)  # it is done on a CPU alone

@@ -22,6 +22,8 @@ from synthprint.measuring.cluster_tuning import drawn_exhibits, group_figures, p
 from synthprint.measuring.splicing import joined_pieces, levelled, spliced_waves, trimmed
 from synthprint.measuring.timeline_tuning import change_figures, matched, tune_timeline
 from synthprint.types import Embeddings, Labelled, Manifest, Utterance
+from tables.clusters import cluster_tables
+from tables.pages import extractor_sentence
 from tables.timeline import timeline_tables
 
 # What the scripts gave that this was made of: design, kind, length | sources (h: human) | times of the changes, s
@@ -220,9 +222,30 @@ def test_a_timeline_is_tuned_and_measured(long_corpus: Manifest, monkeypatch: py
     assert 4.0 < alarms <= 5.0
     assert report["dev"]["one splice"]["changes"] == 16
     assert tuning["accuracy_s"] == pytest.approx(0.11, abs=0.02)
-    text = "\n\n".join(timeline_tables(json.loads(json.dumps(report))))
+    report = json.loads(json.dumps(report))
+    text = "\n\n".join(timeline_tables(report))
     assert "| main, two families |" in text
     assert "main in main: one end" in text
+    assert "| test: recall within 1 s |" in text
+    alone = "\n\n".join(timeline_tables({name: part for name, part in report.items() if name != "test"}))
+    assert "All figures are of dev" in alone
+    assert "| main, two families |" in alone
+    assert "main in main: one end" in alone
+    assert "test" not in alone
+
+
+def test_tables_say_of_which_extractor_they_are() -> None:
+    assert extractor_sentence("a" * 64, "a" * 64) == "Extractor `aaaaaaaaaaaa`."
+    before = extractor_sentence("a" * 64, "b" * 64)
+    assert "`aaaaaaaaaaaa`, shipped before the present one (`bbbbbbbbbbbb`)" in before
+    figures = {"purity": 1.0, "nmi": 1.0, "ari": 1.0, "groups": 2.0, "sources": 2.0, "wrong": 0.0, "missed": 0.5}
+    report = {"extractor": "a" * 64, "threshold": 0.6, "draws": {"dev": {"main": figures}}}
+    ours = {"extractor": "b" * 64, "threshold": 0.75, "wrong": 0.048, "missed": 0.777, "data": "three draws"}
+    text = "\n\n".join(cluster_tables(report, ours))
+    assert "threshold is 0.75. With it 4.8 %" in text
+    assert "77.7 % of the pairs of one source are missed, on three draws" in text
+    assert before in text
+    assert "| dev | main | 1.00 |" in text
 
 
 def test_clips_too_short_to_splice_are_refused(tiny_corpus: Manifest) -> None:

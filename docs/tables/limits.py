@@ -8,17 +8,17 @@ from typing import Any
 from synthprint.measuring.degraded import level_text
 from synthprint.measuring.markdown import table
 from synthprint.types import HELD_OUT_SPLITS
-from tables.pages import percent_figure
+from tables.pages import extractor_sentence, percent_figure
 
 RATES = ("eer", "accuracy", "false_rejection", "false_acceptance")
 
 
-def limits_tables(report: Mapping[str, Any]) -> Iterator[str]:
-    """Paragraphs and tables: the limits, and what each level of each degradation costs."""
+def limits_tables(report: Mapping[str, Any], shipped: str) -> Iterator[str]:
+    """Paragraphs and tables: the limits, and what each level of each degradation costs; `shipped` is a digest."""
     dev, test = (report[split][0]["clips"] for split in HELD_OUT_SPLITS)
     yield (
-        f"Extractor `{report['extractor'][:12]}`. {dev} clips of dev and {test} of test were degraded. Cllr is in "
-        "bits; all other figures but the limits are in per cent."
+        f"{extractor_sentence(report['extractor'], shipped)} {dev} clips of dev and {test} of test were "
+        "degraded. Cllr is in bits; all other figures but the limits are in per cent."
     )
     yield "### The limits, and how many clips are beyond them as they are"
     header, *rows = _limits(report)

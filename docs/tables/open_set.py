@@ -8,16 +8,16 @@ from typing import Any
 from synthprint.gallery.calibrating import MOST_WRONG
 from synthprint.measuring.markdown import table
 from synthprint.types import HELD_OUT_SPLITS
-from tables.pages import percent_figure
+from tables.pages import extractor_sentence, percent_figure
 
 COMPARED = ("centroid", "knn", "mahalanobis")  # backends, of which components are shown
 BEST = "mahalanobis"
 
 
-def open_set_tables(report: Mapping[str, Any]) -> Iterator[str]:
-    """Paragraphs and tables: rejection, what is enrolled, the threshold where the LR is 1, components."""
+def open_set_tables(report: Mapping[str, Any], shipped: str) -> Iterator[str]:
+    """Rejection, what is enrolled, the threshold where the LR is 1, components; `shipped` is a digest."""
     by_backend = report["open_set"]
-    yield f"Extractor `{report['extractor'][:12]}`. All figures but thresholds and Cllr in per cent."
+    yield f"{extractor_sentence(report['extractor'], shipped)} All figures but thresholds and Cllr in per cent."
     header = ["corpus", "backend", "accuracy", "known rejected", "unknown accepted: known family", "new family", "EER",
               "AUROC", "FPR95, known +", "FPR95, unknown +", "OSCR"]  # fmt: skip
     for split in HELD_OUT_SPLITS:

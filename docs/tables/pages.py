@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from synthprint.types import HELD_OUT_SPLITS
 
 MARK = "<!-- below: written by docs/generate_tables.py -->\n"
 
@@ -18,6 +20,19 @@ def with_end(page: Path, parts: Iterable[str]) -> str:
     if not mark:
         raise ValueError(f"{page}: it has no line {MARK.strip()}; add it where the tables are to begin")
     return above + mark + "\n" + "\n\n".join(parts) + "\n"
+
+
+def extractor_sentence(measured: str, shipped: str) -> str:
+    """Of which extractor the tables are, by its digest, and where it is not the shipped one that."""
+    named = f"Extractor `{measured[:12]}`"
+    if measured == shipped:
+        return f"{named}."
+    return f"{named}, shipped before the present one (`{shipped[:12]}`), for which this was not measured anew."
+
+
+def measured_splits(report: Mapping[str, object]) -> list[str]:
+    """The held-out splits that a report has figures of: dev, or dev and test."""
+    return [split for split in HELD_OUT_SPLITS if report.get(split)]
 
 
 def percent_figure(value: float | None) -> str:

@@ -50,6 +50,31 @@ def _splices(_: Path, case: Path) -> object:
     return TimelineTuning.load(case.parent, DIGEST)
 
 
+def _human(_: Path, case: Path) -> object:
+    from synthprint.model.detector import DetectorCalibration
+
+    loaded = DetectorCalibration.load(case.parent, DIGEST)
+    return loaded and (
+        [loaded.answer(score) for score in (-1.0, 0.0, 1.0)],
+        json.dumps(loaded.to_dict(), allow_nan=False),
+    )
+
+
+def _human_seeds(_: Path) -> list[bytes]:
+    calibration = json.loads(belongings.measured("calibrations.json", DIGEST))["calibrations"][0]
+    del calibration["clips"]
+    record = {
+        "format": "synthprint-human-1",
+        "extractor": DIGEST,
+        "calibration": calibration,
+        "human_publishers": 4,
+        "kinds": {"tts": 1.0},
+        "least_log10_lr": 0.3,
+        "figures": {"dev": {"all": {"auroc": 0.9}}},
+    }
+    return [json.dumps(record).encode()]
+
+
 def _groups_room(room: Path) -> Path:
     for name in ("1.wav", "2.wav"):
         (room / name).write_bytes(name.encode())
@@ -83,5 +108,6 @@ DOORS = (
     _door("limits", _limits),
     _door("clusters", _clusters),
     _door("splices", _splices),
+    Door("measured.human", "human.json", _human, _human_seeds, MUTATORS),
     Door("groups", "groups.json", _groups, _groups_seeds, MUTATORS, _groups_room, names_folder=True, opens_others=True),
 )

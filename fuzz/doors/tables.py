@@ -16,6 +16,11 @@ a/1.wav,vits-1,vits,en,s1,t1,train,true,true,1.25,x
 a/2.wav,vits-1,vits,en,s1,t2,dev,true,true,2,
 "b/1, ""old"".wav",bark,bark,de,s2,t1,test,false,false,0.5,y
 """
+TOML_ALIASES = b'"a@x" = "b"\n"b" = "c"\n'
+PAGES_MANIFEST = b"""path,source,label,publisher,group,content_id,split,family,human,core,duration_s,ablation
+0.wav,vits,VITS,one/page,24k,s1,train,vits,0,1,6.2,
+1.wav,human,LJSpeech,two/page,,s1,dev,human,1,0,3.0,1
+"""
 JSONL_MANIFEST = b"""{"path": "a/1.wav", "source": "vits-1", "split": "train", "duration_s": 1.25, "source_seen": true}
 {"id": "x", "path": "a/2.wav", "model_name": "vits-1", "split": "dev", "note": null, "extra": [1, 2]}
 {"path": "b/1.wav", "source": "bark", "split": "test", "duration_s": "0.5", "language_seen": "false"}
@@ -124,6 +129,12 @@ def _recipe(_: Path, case: Path) -> object:
     return recipe, recipe.to_dict()
 
 
+def _aliases(_: Path, case: Path) -> object:
+    from synthprint.manifests.aliases import read_aliases
+
+    return read_aliases(case)
+
+
 def _given(files: Sequence[bytes], _: Path) -> Sequence[bytes]:
     return files
 
@@ -141,6 +152,7 @@ _meta: Sequence[Mutator] = (structured(META), structured(META), raw)
 
 DOORS = (
     Door("manifest.csv", "clips.csv", _manifest, partial(_given, [CSV_MANIFEST]), (*_csv, raw)),
+    Door("manifest.pages", "clips.csv", _manifest, partial(_given, [PAGES_MANIFEST]), (*_csv, raw)),
     Door("manifest.own", "clips.csv", _own_manifest, partial(_given, [CSV_MANIFEST]), (*_csv, raw)),
     Door("manifest.jsonl", "clips.jsonl", _manifest, partial(_given, [JSONL_MANIFEST]), (*_json, raw)),
     Door("manifest.parquet", "clips.parquet", _manifest, _committed, (raw,)),
@@ -152,5 +164,6 @@ DOORS = (
     Door("scores.lines", "scores.txt", _score_lines, partial(_given, [SCORE_LINES]), (*_lines, raw)),
     Door("scores.trials", "trials.txt", _trials, partial(_given, [TRIALS]), (*_lines, raw)),
     Door("sentences", "sentences.csv", _sentences, partial(_given, [SENTENCES]), (*_csv, raw)),
+    Door("aliases", "aliases.toml", _aliases, partial(_given, [TOML_ALIASES]), (structured(TOML), raw)),
     Door("recipe", "recipe.toml", _recipe, _recipes, (structured(TOML), structured(TOML), structured(TOML), raw)),
 )  # fmt: skip

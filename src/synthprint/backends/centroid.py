@@ -8,7 +8,7 @@ import numpy as np
 
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors.directions import cosines, exact_cosines, unit
+from synthprint.vectors.directions import cosines, exact_scorer, unit
 
 __all__ = ["Centroid"]
 
@@ -19,7 +19,12 @@ class Centroid:
     The centroid of one clip is the clip, so two clips score as their cosine. Nothing is learnt.
     """
 
-    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Centroid:  # noqa: ARG002 - the shelf's contract
+    def fit(
+        self,
+        embeddings: Embeddings,  # noqa: ARG002 - the shelf's contract
+        sources: Sequence[str],  # noqa: ARG002
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> Centroid:
         """See `Backend`."""
         return self
 
@@ -27,10 +32,15 @@ class Centroid:
         """See `Backend`."""
         return cosines(enrolment, test)
 
-    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+    def enrol(
+        self,
+        enrolment: np.ndarray,
+        owners: np.ndarray,
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> SourceScorer:
         """See `Backend`."""
         order = np.argsort(owners, kind="stable")
         members = np.split(order, np.searchsorted(owners[order], np.arange(1, owners.max() + 1)))
         # Sums in float64, so that the order of the clips does not show.
         centroids = np.stack([unit(enrolment[of]).sum(axis=0, dtype=np.float64) for of in members])
-        return lambda test: exact_cosines(centroids, test)
+        return exact_scorer(centroids)

@@ -17,7 +17,12 @@ __all__ = ["Cosine"]
 class Cosine:
     """The cosine of two embeddings; against a source, the largest over its enrolled clips. Nothing is learnt."""
 
-    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Cosine:  # noqa: ARG002 - the shelf's contract
+    def fit(
+        self,
+        embeddings: Embeddings,  # noqa: ARG002 - the shelf's contract
+        sources: Sequence[str],  # noqa: ARG002
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> Cosine:
         """See `Backend`."""
         return self
 
@@ -25,6 +30,11 @@ class Cosine:
         """See `Backend`."""
         return cosines(enrolment, test)
 
-    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+    def enrol(
+        self,
+        enrolment: np.ndarray,
+        owners: np.ndarray,
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> SourceScorer:
         """See `Backend`."""
         return ClosestClips(enrolment, owners)

@@ -9,7 +9,7 @@ import numpy as np
 from synthprint.errors import RecipeError
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors.directions import cosines, exact_cosines, unit
+from synthprint.vectors.directions import cosines, exact_scorer, unit
 
 __all__ = ["Energy"]
 
@@ -34,7 +34,12 @@ class Energy:
             raise RecipeError(f"backend energy: temperature = {temperature!r} must be a number above 0")
         self.temperature = float(temperature)
 
-    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Energy:  # noqa: ARG002 - the shelf's contract
+    def fit(
+        self,
+        embeddings: Embeddings,  # noqa: ARG002 - the shelf's contract
+        sources: Sequence[str],  # noqa: ARG002
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> Energy:
         """See `Backend`."""
         return self
 
@@ -42,17 +47,27 @@ class Energy:
         """See `Backend`: the cosine, as one clip against another has no further sources."""
         return cosines(enrolment, test)
 
-    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+    def enrol(
+        self,
+        enrolment: np.ndarray,
+        owners: np.ndarray,
+        publishers: np.ndarray | None = None,
+    ) -> SourceScorer:
         """See `Backend`."""
-        cosine = self.alone(enrolment, owners)
+        cosine = self.alone(enrolment, owners, publishers)
         return lambda test: self.together(cosine(test))
 
-    def alone(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+    def alone(
+        self,
+        enrolment: np.ndarray,
+        owners: np.ndarray,
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> SourceScorer:
         """See `JointBackend`: the cosine to the centroid."""
         counts = np.bincount(owners)
         by_source = unit(enrolment)[np.argsort(owners, kind="stable")]
         centroids = np.add.reduceat(by_source, np.cumsum(counts) - counts, axis=0, dtype=np.float64)
-        return lambda test: exact_cosines(centroids, test)
+        return exact_scorer(centroids)
 
     def together(self, scores: np.ndarray) -> np.ndarray:
         """See `JointBackend`."""

@@ -29,7 +29,12 @@ class NearestNeighbours:
             raise RecipeError(f"backend knn: k = {k!r} must be a whole number, 1 or more")
         self.k = k
 
-    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> NearestNeighbours:  # noqa: ARG002
+    def fit(
+        self,
+        embeddings: Embeddings,  # noqa: ARG002 - the shelf's contract
+        sources: Sequence[str],  # noqa: ARG002
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> NearestNeighbours:
         """See `Backend`."""
         return self
 
@@ -37,6 +42,11 @@ class NearestNeighbours:
         """See `Backend`."""
         return cosines(enrolment, test)
 
-    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+    def enrol(
+        self,
+        enrolment: np.ndarray,
+        owners: np.ndarray,
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> SourceScorer:
         """See `Backend`."""
         return ClosestClips(enrolment, owners, self.k)

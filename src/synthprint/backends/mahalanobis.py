@@ -9,11 +9,10 @@ import numpy as np
 from synthprint.errors import GalleryError
 from synthprint.shelves import SourceScorer
 from synthprint.types import Embeddings
-from synthprint.vectors.directions import CACHED_ROWS, unit
+from synthprint.vectors.directions import unit
+from synthprint.vectors.scatter import class_means, within_covariance
 
 __all__ = ["Mahalanobis"]
-
-LEAST_VARIANCE = 1e-8  # of a direction; that of clips which are all equal would be zero
 
 
 class Mahalanobis:
@@ -35,19 +34,15 @@ class Mahalanobis:
     def __init__(self) -> None:
         self._whitening: np.ndarray | None = None  # [D, D], P with P W P' = 1
 
-    def fit(self, embeddings: Embeddings, sources: Sequence[str]) -> Mahalanobis:
+    def fit(
+        self,
+        embeddings: Embeddings,
+        sources: Sequence[str],
+        publishers: np.ndarray | None = None,  # noqa: ARG002 - the shelf's contract
+    ) -> Mahalanobis:
         """See `Backend`."""
         _, owners = np.unique(np.asarray(sources, dtype=object), return_inverse=True)
-        directions = unit(embeddings.vectors)
-        clips, dim = directions.shape
-        means, counts = _means(directions, owners)
-        scatter = -np.einsum("s,sd,se->de", counts, means, means)
-        for start in range(0, clips, CACHED_ROWS):
-            block = directions[start : start + CACHED_ROWS].astype(np.float64)
-            scatter += block.T @ block
-        residuals = clips - len(means)
-        variance = max(np.trace(scatter) / (dim * residuals), LEAST_VARIANCE) if residuals else 1 / dim
-        within = (scatter + dim * variance * np.eye(dim)) / (residuals + dim)
+        within = within_covariance(unit(embeddings.vectors), owners)
         self._whitening = np.linalg.inv(np.linalg.cholesky(within))
         return self
 
@@ -55,9 +50,14 @@ class Mahalanobis:
         """See `Backend`."""
         return self.enrol(enrolment, np.arange(len(enrolment)))(test)
 
-    def enrol(self, enrolment: np.ndarray, owners: np.ndarray) -> SourceScorer:
+    def enrol(
+        self,
+        enrolment: np.ndarray,
+        owners: np.ndarray,
+        publishers: np.ndarray | None = None,  # noqa: ARG002
+    ) -> SourceScorer:
         """See `Backend`."""
-        means, counts = _means(unit(enrolment), owners)
+        means, counts = class_means(unit(enrolment), owners)
         expected = means.shape[1] * (1 + 1 / counts)  # squared distance
         centres = self._whitened(means)
 
@@ -74,11 +74,3 @@ class Mahalanobis:
         if self._whitening is None:
             raise GalleryError("backend mahalanobis: scores only after it was fitted to enrolled clips")
         return np.einsum("nd,ed->ne", vectors.astype(np.float64), self._whitening)
-
-
-def _means(directions: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean [S, D] of each source's clips, and how many they are [S]."""
-    counts = np.bincount(owners)
-    by_source = directions[np.argsort(owners, kind="stable")]
-    sums = np.add.reduceat(by_source, np.cumsum(counts) - counts, axis=0, dtype=np.float64)
-    return sums / counts[:, None], counts

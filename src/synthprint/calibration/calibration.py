@@ -15,7 +15,7 @@ from synthprint.calibration.maps import METHODS, Knots, Line, Map
 from synthprint.calibration.verbal import SAME_OR_DIFFERENT, times, verbal
 from synthprint.errors import CalibrationError
 from synthprint.reading.schemas import Number, Refused, Text, checked, construct, short, table_schema, within
-from synthprint.types.scored import WEIGHTINGS
+from synthprint.types.weights import WEIGHTINGS
 
 CALIBRATION_FORMAT = "synthprint-calibration-1"
 MOST_KNOTS = 1 << 16  # that are read at all
@@ -33,6 +33,7 @@ class Population:
         compared: what a trial is, in words.
         backend: what scored, by its name on the shelf.
         extractor: digest of what embedded the clips.
+        publishers: that put the clips out; 0 where they are not on record.
     """
 
     targets: int
@@ -43,16 +44,17 @@ class Population:
     compared: str
     backend: str
     extractor: str
+    publishers: int = 0
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How well the method did on sources that it was not fitted on, weighted as the fit was.
+    """How well the method did on sources, or publishers, that it was not fitted on, weighted as the fit was.
 
     Attributes:
         cllr, cllr_min: in bits, of the LRs with their bounds.
         eer: of the LRs.
-        folds, targets, nontargets: of how many source-disjoint folds, and tested trials.
+        folds, targets, nontargets: of how many folds without a source, or publisher, in common, and tested trials.
         at_lower, at_upper: the share of tested trials, both kinds alike, whose LR was cut at a bound.
     """
 
@@ -95,7 +97,7 @@ class Calibration:
         method: "logistic", "pav" or "kde".
         map: the fitted map, without bounds.
         lower, upper: bounds of the log10 LR, lower <= 0 <= upper.
-        weighting: what counted alike: "sources" or "trials".
+        weighting: what counted alike: "sources", "trials" or "publishers".
         population, quality: what it was fitted on, and how well that went.
 
     Raises:
@@ -160,14 +162,23 @@ class Calibration:
         log10_lr = evidence.log10_lr
         favoured, other = propositions if log10_lr >= 0 else propositions[::-1]
         size = times(abs(log10_lr))
-        limit = f" (the most that {self.population.sources} validation sources support)" if evidence.at_bound else ""
+        limit = f" (the most that {self._size} support)" if evidence.at_bound else ""
         return f"{size} times more probable with {favoured} than with {other}{limit}: {verbal(log10_lr, propositions)}"
+
+    @property
+    def _size(self) -> str:
+        """How much was observed, in words."""
+        if self.weighting == "publishers":
+            return f"{self.population.publishers} validation publishers"
+        return f"{self.population.sources} validation sources"
 
     @property
     def validation(self) -> str:
         """What it was fitted and validated on, in words."""
-        of = self.population
-        return f"{of.clips} clips of {of.sources} sources ({of.data}); Cllr {self.quality.cllr:.2f} on sources held out"
+        of, what = self.population, "publishers" if self.weighting == "publishers" else "sources"
+        publishers = f" from {of.publishers} publishers" if of.publishers else ""
+        clips = f"{of.clips} clips of {of.sources} sources{publishers} ({of.data})"
+        return f"{clips}; Cllr {self.quality.cllr:.2f} on {what} held out"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

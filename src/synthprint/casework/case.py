@@ -14,9 +14,11 @@ from synthprint import __version__
 from synthprint.calibration.calibration import Calibration
 from synthprint.errors import AudioError
 from synthprint.extractor.examining import distinct_files, examine_all
+from synthprint.gallery.gate import Gate
 from synthprint.gallery.index import INDEX
 from synthprint.gallery.rules import Rule
 from synthprint.model.calibrations import SourceCalibrations
+from synthprint.model.detector import DetectorCalibration
 from synthprint.model.limits import Limits
 from synthprint.reading import doors
 from synthprint.sound import audio
@@ -72,6 +74,8 @@ class Method:
         calibrations: what a score is worth, and on what that was fitted.
         limits: which clips the extractor was validated for.
         command: that makes the report again.
+        detector: of human speech: what its scores are worth; None where the model has none.
+        gate: what says whether a source is enrolled, in place of the rule's threshold; None: that does.
     """
 
     version: str
@@ -84,15 +88,22 @@ class Method:
     calibrations: SourceCalibrations
     limits: Limits | None
     command: str
+    detector: DetectorCalibration | None = None
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class PairMatrix:
-    """Every pair of clips: cosines [N, N], log10 LRs [N, N] where there is a calibration, and that."""
+    """Every pair of clips: cosines [N, N], log10 LRs [N, N] where there is a calibration, and that.
+
+    `log10_lr` is against any two sources, `log10_lr_same_publisher` against two of the same publisher and format.
+    """
 
     cosines: np.ndarray
     log10_lr: np.ndarray | None
     calibration: Calibration | None
+    log10_lr_same_publisher: np.ndarray | None = None
+    calibration_same_publisher: Calibration | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +136,14 @@ class Case:
                 "cosine": pairs.cosines.astype(float).tolist(),
                 "log10_lr": None if pairs.log10_lr is None else pairs.log10_lr.tolist(),
                 "calibration": pairs.calibration.to_dict() if pairs.calibration else None,
+                **_same_publisher(pairs),
             },
             "method": {
                 **asdict(self.method),
                 "calibrations": self.method.calibrations.to_dict(),
                 "limits": self.method.limits.to_dict() if self.method.limits else None,
+                "detector": self.method.detector.to_dict() if self.method.detector else None,
+                "gate": self.method.gate.to_dict() if self.method.gate else None,
             },
             "failures": {path: asdict(unread) for path, unread in self.failures.items()},
         }
@@ -147,7 +161,7 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
         GalleryError: nothing is enrolled.
     """
     examination = examine_all(
-        tracer.extractor, distinct_files(paths), "examined", channel=tracer.channel, doing="examining"
+        tracer.extractor, distinct_files(paths), "examined", tracer.channel, "examining", tracer.model.beside
     )
     traces = tracer.answer_clips([clip for clip, _ in examination.usable])
     clips = tuple(
@@ -183,8 +197,19 @@ def _pairs(tracer: Tracer, vectors: np.ndarray) -> PairMatrix | None:
         return None
     similarity = cosines(unit(vectors), unit(vectors))
     fitted = tracer.model.calibrations
-    calibration = fitted.for_sets(1, 1) if fitted else None
-    return PairMatrix(similarity, calibration.apply(similarity) if calibration else None, calibration)
+    calibrations = (fitted.for_sets(1, 1), fitted.same_publisher_for_sets(1, 1)) if fitted else (None, None)
+    any_two, same_publisher = ((one.apply(similarity) if one else None, one) for one in calibrations)
+    return PairMatrix(similarity, *any_two, *same_publisher)
+
+
+def _same_publisher(pairs: PairMatrix) -> dict[str, Any]:
+    """Further keys, where that was calibrated."""
+    if pairs.log10_lr_same_publisher is None or pairs.calibration_same_publisher is None:
+        return {}
+    return {
+        "log10_lr_same_publisher": pairs.log10_lr_same_publisher.tolist(),
+        "calibration_same_publisher": pairs.calibration_same_publisher.to_dict(),
+    }
 
 
 def _method(tracer: Tracer, command: str) -> Method:
@@ -200,4 +225,6 @@ def _method(tracer: Tracer, command: str) -> Method:
         calibrations=setting.calibrations or SourceCalibrations(),
         limits=tracer.model.limits,
         command=command,
+        detector=tracer.model.detector.calibration if tracer.model.detector else None,
+        gate=setting.gate if setting.gate and setting.gate.serves(len(gallery.names)) else None,
     )

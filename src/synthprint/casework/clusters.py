@@ -8,6 +8,7 @@ says whether the group's system is known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -70,13 +71,36 @@ def cluster(
     files = distinct_files(paths)
     if len(files) > MOST_CLIPS:
         raise EmbeddingsError(f"{len(files):,} clips are more than the {MOST_CLIPS:,} that are grouped at once")
-    examination = examine_all(model.extractor, files, "used", channel, "embedding")
+    examination = examine_all(model.extractor, files, "used", channel, "embedding", model.beside)
     exhibits = tuple(_exhibit(clip, digest, model) for clip, digest in examination.usable)
-    return group_exhibits(exhibits, unit(examination.vectors), model, threshold, tracer, examination.failures)
+    spoken = np.array([exhibit.human is not None and exhibit.human.human for exhibit in exhibits])
+    if spoken.all():
+        return _no_groups(exhibits, model, threshold, examination.failures)
+    made = [exhibit for exhibit, human in zip(exhibits, spoken, strict=True) if not human]
+    found = group_exhibits(made, unit(examination.vectors[~spoken]), model, threshold, tracer, examination.failures)
+    return replace(found, spoken=tuple(exhibits[i] for i in np.flatnonzero(spoken)))
+
+
+def _no_groups(
+    spoken: tuple[Exhibit, ...], model: Model, threshold: float | None, failures: Mapping[str, str]
+) -> Clustering:
+    """Of clips that are human speech, all of them."""
+    least = model.clusters.threshold if threshold is None and model.clusters else float(threshold or 0.0)
+    return Clustering(
+        exhibits=(), cosines=np.zeros((0, 0), np.float32), log10_lr=None, merges=(), merge_lrs=(), groups=(),
+        threshold=least, tuning=None, population=None, warnings=(), failures=dict(failures), extractor=model.digest,
+        spoken=spoken,
+    )  # fmt: skip
 
 
 def _exhibit(clip: ExaminedClip, sha256: str, model: Model) -> Exhibit:
-    return Exhibit(str(clip.path), sha256, clip.conditions, (*clip.remarks, *model.beyond_limits(clip.conditions)))
+    return Exhibit(
+        str(clip.path),
+        sha256,
+        clip.conditions,
+        (*clip.remarks, *model.beyond_limits(clip.conditions)),
+        model.heard(clip.beside),
+    )
 
 
 def group_exhibits(

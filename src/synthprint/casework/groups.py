@@ -9,6 +9,7 @@ import numpy as np
 
 from synthprint.calibration.calibration import Evidence
 from synthprint.casework.linkage import Merge
+from synthprint.model.detector import DetectorAnswer
 from synthprint.model.tunings import ClusterTuning
 from synthprint.sound.conditions import Conditions
 from synthprint.tracing.traces import Trace
@@ -16,12 +17,16 @@ from synthprint.tracing.traces import Trace
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A clip that could be used: its path, the SHA-256 of its file, its conditions, and what makes it less sure."""
+    """A clip that could be used: its path, the SHA-256 of its file, its conditions, and what makes it less sure.
+
+    `human` says whether a person spoke; None where the model has no detector.
+    """
 
     path: str
     sha256: str
     conditions: Conditions
     warnings: tuple[str, ...]
+    human: DetectorAnswer | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, where the conditions are called the clip's state."""
@@ -30,6 +35,7 @@ class Exhibit:
             "sha256": self.sha256,
             "state": asdict(self.conditions),
             "warnings": self.warnings,
+            "human": asdict(self.human) if self.human else None,
         }
 
 
@@ -85,6 +91,7 @@ class Clustering:
         warnings: what makes all of it less sure.
         failures: path -> reason, of the clips that could not be used.
         extractor: digest of the extractor that embedded them.
+        spoken: exhibits that are human speech by the evidence of the detector: they stand apart, in no group.
     """
 
     exhibits: tuple[Exhibit, ...]
@@ -99,11 +106,12 @@ class Clustering:
     warnings: tuple[str, ...]
     failures: dict[str, str]
     extractor: str
+    spoken: tuple[Exhibit, ...] = ()
 
     def repeated(self) -> list[tuple[str, ...]]:
         """Paths of files that are the same, byte by byte."""
         by_digest: dict[str, list[str]] = {}
-        for exhibit in self.exhibits:
+        for exhibit in (*self.exhibits, *self.spoken):
             by_digest.setdefault(exhibit.sha256, []).append(exhibit.path)
         return [tuple(paths) for paths in by_digest.values() if len(paths) > 1]
 
@@ -118,6 +126,7 @@ class Clustering:
         return {
             "clips": [exhibit.to_dict() for exhibit in self.exhibits],
             "groups": groups,
+            "human": [exhibit.to_dict() for exhibit in self.spoken],
             "linkage": [
                 merge._asdict() | {"lr": asdict(lr) if lr else None}
                 for merge, lr in zip(self.merges, self.merge_lrs, strict=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from synthprint.calibration.calibration import Calibration
 from synthprint.calibration.verbal import verbal
 from synthprint.casework import pictures
 from synthprint.casework.case import MOST_PAIRED, WORTH_A_TIMELINE_S, Case, CaseClip, Method, PairMatrix
@@ -41,7 +42,7 @@ def _sections(case: Case, title: str) -> Iterator[str]:
         yield from _clip(case, clip, number)
     yield from _pairs(case)
     yield from reliability(case.method)
-    yield from reading()
+    yield from reading(case.method.detector is not None)
     yield from method_section(case.method)
 
 
@@ -72,19 +73,28 @@ def _answers(case: Case) -> Iterator[str]:
 
 
 def plain(trace: Trace, method: Method) -> str:
-    """The answer in words that need no explanation."""
+    """The answer in words that need no explanation: first whether a person spoke, where that was examined."""
+    made = _made_by(trace, method)
+    if trace.human is None:
+        return made
+    return f"{trace.human.words[0].upper()}{trace.human.words[1:]}. {made}"
+
+
+def _made_by(trace: Trace, method: Method) -> str:
     best = trace.candidates[0]
+    if trace.spoken:
+        return "No system is named as its maker."
     if trace.unknown:
         answer = f"None of the {method.sources} enrolled sources resembles it closely enough to be named."
         shared = trace.component_sentence()
         return f"{answer} {shared[0].upper()}{shared[1:]}." if shared else answer
     if trace.rivals:
-        names = " and ".join([best.source, *(rival.source for rival in trace.rivals[:3])])
+        names = " and ".join([best.label, *(rival.label for rival in trace.rivals[:3])])
         more = f" and {len(trace.rivals) - 3} more" if len(trace.rivals) > 3 else ""
         family = f" They are all of the family {trace.common_family}." if trace.common_family else ""
         return f"It resembles {names}{more} so much alike that these cannot be told apart.{family}"
     what = "human speech, as enrolled under the name" if HUMAN in (best.kind, best.family) else "clips of"
-    return f"It resembles {what} {best.source}, more than those of any other of the {method.sources} enrolled sources."
+    return f"It resembles {what} {best.label}, more than those of any other of the {method.sources} enrolled sources."
 
 
 def _material(case: Case) -> Iterator[str]:
@@ -134,8 +144,11 @@ def _clip(case: Case, clip: CaseClip, number: int) -> Iterator[str]:
     trace = clip.trace
     yield f'<section class="clip"><h2>Clip {number}: {escaped(Path(clip.path).name)}</h2>'
     yield f'<p class="verdict">{escaped(plain(trace, case.method))}</p>'
-    if trace.statements:
+    if trace.statements or trace.human:
         yield "<h3>How strong the evidence is</h3>"
+    if trace.human:
+        yield f"<p>What the detector of human speech found is {escaped(trace.human.statement)}.</p>"
+    if trace.statements:
         yield "".join(f"<p>The likeness found is {escaped(text)}.</p>" for text in trace.statements)
     if trace.warnings:
         yield "<h3>What limits this answer</h3><ul>"
@@ -176,17 +189,25 @@ def _over_time(clip: CaseClip) -> Iterator[str]:
 
 
 def _candidates(trace: Trace) -> str:
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    both = any(candidate.lr_same_publisher for candidate in trace.candidates)
     for candidate in trace.candidates:
-        name = escaped(candidate.source) + "".join(f" <br>also {escaped(alias)}" for alias in candidate.aliases)
+        name = escaped(candidate.label) + "".join(f" <br>also {escaped(alias)}" for alias in candidate.aliases)
+        if candidate.publishers:
+            name += f" <br>from {counted(len(candidate.publishers), 'publisher')}"
         words = verbal(candidate.lr.log10_lr, ("this source", "another one")) if candidate.lr else ""
         name += f' <br><span class="soft">{escaped(candidate.family)}</span>' if candidate.family else ""
-        rows.append((name, f"{candidate.score:.3f}", str(candidate.lr or ""), escaped(words)))
+        own = (str(candidate.lr_same_publisher or ""),) if both else ()
+        rows.append((name, f"{candidate.score:.3f}", *own, str(candidate.lr or ""), escaped(words)))
     if trace.unknown_lr:
         words = verbal(trace.unknown_lr.log10_lr, ("a source that is not enrolled", "an enrolled one"))
-        rows.append(("<em>none of the enrolled</em>", "", str(trace.unknown_lr), escaped(words)))
+        rows.append(("<em>none of the enrolled</em>", "", *("",) * both, str(trace.unknown_lr), escaped(words)))
     caption = "A source against “another source” in general; the last line: not enrolled, against enrolled."
-    return table(("source and family", "score", "log10 LR", "in words"), rows, caption)
+    columns: tuple[str, ...] = ("log10 LR", "in words")
+    if both:
+        caption = "A source against another of the same publisher and format, and against any other. " + caption
+        columns = ("log10 LR, same publisher", "log10 LR, any other", "in words")
+    return table(("source and family", "score", *columns), rows, caption)
 
 
 def _pairs(case: Case) -> Iterator[str]:
@@ -197,7 +218,7 @@ def _pairs(case: Case) -> Iterator[str]:
                 "<code>synthprint cluster</code> groups more.</p>"
             )
         return
-    pairs, numbers = case.pairs, range(1, len(case.clips) + 1)
+    pairs = case.pairs
     what = "cosine" if pairs.log10_lr is None else "log10 LR"
     yield '<h2 class="pairs">Do the clips come from one source?</h2>'
     yield (
@@ -205,28 +226,38 @@ def _pairs(case: Case) -> Iterator[str]:
         if pairs.calibration
         else "<p>The likeness of each pair, from -1 to 1. Nobody measured what it is worth as evidence.</p>"
     )
-    same = {i: _same_bytes(case, i) or i for i in numbers}
-    rows = [(str(i), *("same" if i != j and same[i] == same[j] else _pair(pairs, i - 1, j - 1) for j in numbers))
-            for i in numbers]  # fmt: skip
-    yield table(
-        ("clip", *map(str, numbers)),
-        rows,
-        "“same”: the same file twice." if len(set(same.values())) < len(same) else "",
-        "pairs",
-    )
+    if pairs.calibration_same_publisher:
+        yield "<p>Against two sources of the same publisher and format:</p>"
+        yield _pair_table(case, pairs, pairs.calibration_same_publisher)
+        yield "<p>Against any two sources:</p>"
+    yield _pair_table(case, pairs, pairs.calibration)
     if doubtful := [str(i) for i, clip in enumerate(case.clips, 1) if _is_doubtful(clip)]:
         yield f'<p class="warning">Pairs with clip {", ".join(doubtful)} are less sure, for the reasons told there.</p>'
-    if pairs.calibration:
-        yield f"<p>{escaped(validated(pairs.calibration))}</p>"
+    for calibration in filter(None, (pairs.calibration_same_publisher, pairs.calibration)):
+        yield f"<p>{escaped(validated(calibration))}</p>"
 
 
 def _is_doubtful(clip: CaseClip) -> bool:
     return bool(clip.trace.outside or (clip.timeline and clip.timeline.changes))
 
 
-def _pair(pairs: PairMatrix, i: int, j: int) -> str:
+def _pair_table(case: Case, pairs: PairMatrix, calibration: Calibration | None) -> str:
+    numbers = range(1, len(case.clips) + 1)
+    same = {i: _same_bytes(case, i) or i for i in numbers}
+    rows = [
+        (
+            str(i),
+            *("same" if i != j and same[i] == same[j] else _pair(pairs, i - 1, j - 1, calibration) for j in numbers),
+        )
+        for i in numbers
+    ]
+    caption = "“same”: the same file twice." if len(set(same.values())) < len(same) else ""
+    return table(("clip", *map(str, numbers)), rows, caption, "pairs")
+
+
+def _pair(pairs: PairMatrix, i: int, j: int, calibration: Calibration | None) -> str:
     if i == j:
         return ""
-    if pairs.calibration is None:
+    if calibration is None:
         return f"{pairs.cosines[i, j]:.2f}"
-    return str(pairs.calibration.evidence(float(pairs.cosines[i, j]))).replace(" ", "")
+    return str(calibration.evidence(float(pairs.cosines[i, j]))).replace(" ", "")

@@ -62,7 +62,7 @@ def cluster(
     else:
         _print(found)
     if found.failures and not as_json:
-        report_left_out(found.failures.items(), len(found.exhibits) + len(found.failures))
+        report_left_out(found.failures.items(), len(found.exhibits) + len(found.spoken) + len(found.failures))
     if found.failures:
         raise typer.Exit(1)
 
@@ -75,6 +75,8 @@ def _write(found: Clustering, out: Path) -> None:
     with together(out) as folder:
         write_groups(folder / GROUPS, found)
         write_text(folder / LINKAGE, csv_text(linkage_rows(found)), errors="backslashreplace")
+        if not found.exhibits:
+            return
         try:
             from synthprint.figures.linkage import linkage_figure
 
@@ -84,6 +86,17 @@ def _write(found: Clustering, out: Path) -> None:
 
 
 def _print(found: Clustering) -> None:
+    for exhibit in found.spoken:
+        say(f"human speech: {printable(exhibit.path)}, {exhibit.human.statement if exhibit.human else ''}")
+    if found.exhibits:
+        _print_groups(found)
+    print_notes(f"one file under several names: {', '.join(map(printable, paths))}" for paths in found.repeated())
+    exhibits = (*found.exhibits, *found.spoken)
+    print_notes(f"{printable(clip.path)}: {warning}" for clip in exhibits for warning in clip.warnings)
+    print_notes(found.warnings)
+
+
+def _print_groups(found: Clustering) -> None:
     clips = counted(len(found.exhibits), "clip")
     say(f"{clips} in {counted(len(found.groups), 'group')}")
     what = "cosine" if found.log10_lr is None else "log10 LR"
@@ -95,9 +108,6 @@ def _print(found: Clustering) -> None:
         say(f"Groups are {found.tuning.sentence()}.")
     if found.population:
         say(f"An LR weighs one source against two; calibrated on {found.population}.")
-    print_notes(f"one file under several names: {', '.join(map(printable, paths))}" for paths in found.repeated())
-    print_notes(f"{printable(clip.path)}: {warning}" for clip in found.exhibits for warning in clip.warnings)
-    print_notes(found.warnings)
 
 
 def _row(group: Group, calibrated: bool) -> tuple[str, ...]:

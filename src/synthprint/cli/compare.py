@@ -9,7 +9,7 @@ import typer
 
 from synthprint.cli.options import ChannelOption, JsonOption, ModelOption, ThreadsOption
 from synthprint.cli.tables import print_json, print_notes, report_left_out, say
-from synthprint.wording import counted
+from synthprint.wording import counted, printable
 
 if TYPE_CHECKING:
     from synthprint.tracing.comparison import Comparison
@@ -39,10 +39,13 @@ def compare(
 
 
 def _print_comparison(found: Comparison) -> None:
-    if found.statement and found.calibration and found.lr:
-        say(found.statement[0].upper() + found.statement[1:])
-        say(f"log10 LR {found.lr.log10_lr:.2f}, supported from {found.calibration.lower:.2f} to "
-                   f"{found.calibration.upper:.2f} by {found.calibration.validation}")  # fmt: skip
+    for path, human in found.human.items():
+        say(f"{printable(path)}: {human.words}, {human.statement}")
+    for weighed in found.weighed:
+        say(weighed.statement[0].upper() + weighed.statement[1:])
+        fitted = weighed.calibration
+        say(f"log10 LR {weighed.lr.log10_lr:.2f}, supported from {fitted.lower:.2f} to {fitted.upper:.2f} "
+                   f"by {fitted.validation}")  # fmt: skip
     sets = f"{counted(len(found.a), 'clip')} against {counted(len(found.b), 'clip')}"
     say(f"cosine similarity {found.score:.3f}, {sets} (from -1 to 1; higher means more likely the same source)")
     print_notes(found.warnings)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from synthprint.cli.options import JsonOption, seed_option
+from synthprint.cli.options import JsonOption, per_source_option, seed_option
 from synthprint.cli.tables import print_json, say
 
 if TYPE_CHECKING:
@@ -90,15 +90,33 @@ def split(
         list[str], typer.Option("--data", help="NAME=DATA: a corpus and its manifest or folder (may be repeated).")
     ],
     held_out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--held-out", help="Sources of dev and test: a TOML file that lists them for each corpus."),
-    ],
+    ] = None,
+    aliases: Annotated[
+        Path | None, typer.Option(help='Systems that are the same: a TOML file, "alias" = "source" a line.')
+    ] = None,
+    by: Annotated[
+        Literal["sentence", "publisher"],
+        typer.Option("--by", help="What goes one way: the clips of a sentence, or of a publisher."),
+    ] = "sentence",
+    keep_splits: Annotated[
+        list[str] | None, typer.Option(help="NAME of a corpus that keeps its splits (may be repeated).")
+    ] = None,
+    per_source: Annotated[int | None, per_source_option("taken", show_default="all")] = None,
+    per_publisher: Annotated[
+        int | None,
+        typer.Option(min=1, help="Clips per publisher of a source: at most so many are taken.", show_default="all"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put data sets into one manifest with train, dev and test splits, and sources that training never meets."""
+    # Long: its options.
     from synthprint import files
+    from synthprint.manifests.aliases import read_aliases
     from synthprint.manifests.opening import open_manifest
-    from synthprint.manifests.splits import joined, read_held_out
+    from synthprint.manifests.splits import held_out_but_met, joined, read_held_out
+    from synthprint.manifests.spreading import Caps
 
     files.check_place(out)
     corpora = {}
@@ -107,13 +125,25 @@ def split(
         if not (name and path):
             raise typer.BadParameter(f"{pair!r} is not NAME=DATA", param_hint="--data")
         corpora[name] = open_manifest(path)
-    manifest = joined(corpora, read_held_out(held_out))
+    sources = read_held_out(held_out) if held_out else {}
+    manifest = joined(
+        corpora,
+        sources,
+        aliases=read_aliases(aliases) if aliases else None,
+        by=by,
+        keep_splits=keep_splits or (),
+        caps=Caps(per_source, per_publisher),
+    )
+    met = held_out_but_met(manifest, sources)
     manifest.save(out)
     counts = {part: sum(u.split == part for u in manifest) for part in ("train", "dev", "test")}
     if as_json:
-        print_json({"manifest": str(out), "clips": len(manifest), "sources": len(manifest.sources), "splits": counts})
-    else:
-        say(f"{out}: {', '.join(f'{count:,} {part}' for part, count in counts.items())} clips")
+        summary = {"manifest": str(out), "clips": len(manifest), "sources": len(manifest.sources), "splits": counts}
+        print_json(summary | {"held_out_but_met": met})
+        return
+    say(f"{out}: {', '.join(f'{count:,} {part}' for part, count in counts.items())} clips")
+    if met:
+        say(f"Held out of one corpus, and in the train split of another: {', '.join(met)}")
 
 
 def _listed(text: str | None) -> list[str] | None:

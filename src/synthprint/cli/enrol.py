@@ -31,14 +31,18 @@ def enrol(
     group: Annotated[
         int | None,
         typer.Option(
-            "--group",
-            min=1,
-            help="Group: its number; CLIPS is the folder that 'synthprint cluster --out' wrote.",
+            "--group", min=1, help="Group: its number; CLIPS is the folder that 'synthprint cluster --out' wrote."
         ),
     ] = None,
     family: Annotated[str | None, typer.Option(help="Family: the architecture that the source belongs to.")] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of the source: tts, copysyn, codec or human.")] = None,
     vocoder: Annotated[str | None, typer.Option(help="Vocoder: the one that the source uses.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title: what people call the source, where its name is a label.")
+    ] = None,
+    publisher: Annotated[
+        str | None, typer.Option(help="Publisher: who put the clips out: a page, a repository, an account.")
+    ] = None,
     start_from: FromOption = None,
     model: ModelOption = None,
     force: ForceOption = False,
@@ -58,7 +62,8 @@ def enrol(
     opened = open_model(model, threads)
     enrolled = enrol_clips(
         gallery, source, clips if group is None else _grouped(clips[0], group, opened), family=family, kind=kind,
-        vocoder=vocoder, model=opened, start_from=start_from, force=force, threads=threads, channel=channel,
+        vocoder=vocoder, title=title, publisher=publisher, model=opened, start_from=start_from, force=force,
+        threads=threads, channel=channel,
     )  # fmt: skip
     count = enrolled.clip_counts.get(source, 0)
     report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)

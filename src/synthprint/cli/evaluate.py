@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthprint.cli.crossed import cross, crossed_json, published_beside, show_crossed, show_published
 from synthprint.cli.intervals import validate
 from synthprint.cli.labelled import holds_embeddings, naming, open_embeddings, open_labelled
 from synthprint.cli.options import (
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from synthprint.metrics import Det
     from synthprint.scoring.all_pairs import AllPairs, Evaluation, PairGroup
-    from synthprint.types import Embeddings
+    from synthprint.types import Embeddings, Labelled
+    from synthprint.validation.crossed_result import CrossedEvaluation
 
 WORST_SOURCES = 10
 P_TARGET = 0.01
@@ -72,10 +74,11 @@ def evaluate(
 ) -> None:
     """How well embeddings, or scores, tell the sources apart.
 
-    Embeddings: the equal error rate over all pairs of a manifest's clips, over a list of trials, or both.
+    Embeddings: the equal error rate over all pairs of a manifest's clips, over a list of trials, or both. Where the
+    manifest names publishers, sources are crossed with them: is it the system that is known, or who put it out?
 
-    With --intervals, and for a file of scores: intervals over sources, likelihood ratios, minDCF, identification, and
-    a page. The options below --intervals ask for the same.
+    With --intervals, and for a file of scores: intervals over sources, of crossed figures over publishers, likelihood
+    ratios, minDCF, identification, and a page. The options below --intervals ask for the same.
 
     A file of scores is a CSV with a column 'score', or '1 enrolment test score' a line. docs/conventions.md and
     docs/validation.md say what each figure is.
@@ -99,10 +102,13 @@ def evaluate(
     result: dict[str, Any] = {"embeddings": str(file), "dim": loaded.dim, "extractor": loaded.extractor}
     curves: dict[str, Det] = {}
     evaluation = None
+    crossed: Mapping[str, CrossedEvaluation] = {}
     if manifest is not None:
         with naming(file):
-            evaluation, where = _all_pairs(loaded, manifest, protocol, split, threads)
-        result |= {**where, "all_pairs": evaluation.to_dict()}
+            labelled, where = _labelled(loaded, manifest, protocol, split)
+            evaluation, crossed = _all_pairs(labelled, threads), cross(labelled)
+        result |= {**where, "all_pairs": evaluation.to_dict(), **crossed_json(crossed)}
+        result |= published_beside(labelled, split, evaluation)
         curves |= evaluation.curves
     if trials is not None:
         with naming(file):
@@ -114,20 +120,26 @@ def evaluate(
         return
     if evaluation is not None:
         _show_all_pairs(evaluation, None if all_sources else WORST_SOURCES)
+    for part in crossed.values():
+        show_crossed(part)
+    show_published(result.get("published", ()))
     if trials is not None:
         _show_trials(result["trials"])
 
 
-def _all_pairs(
-    embeddings: Embeddings, path: Path, protocol: str | None, split: str | None, threads: int | None
-) -> tuple[Evaluation, dict[str, Any]]:
-    from synthprint.scoring.all_pairs import evaluate_all_pairs
+def _labelled(
+    embeddings: Embeddings, path: Path, protocol: str | None, split: str | None
+) -> tuple[Labelled, dict[str, Any]]:
     from synthprint.types import Labelled
 
     chosen, where = open_labelled(embeddings, path, protocol, split)
-    labelled = Labelled.from_manifest(embeddings, chosen)
-    evaluation = evaluate_all_pairs(labelled.embeddings, labelled.sources, [u.quadrant for u in chosen], threads)
-    return evaluation, where
+    return Labelled.from_manifest(embeddings, chosen, chosen.name), where
+
+
+def _all_pairs(labelled: Labelled, threads: int | None) -> Evaluation:
+    from synthprint.scoring.all_pairs import evaluate_all_pairs
+
+    return evaluate_all_pairs(labelled.embeddings, labelled.sources, [u.quadrant for u in labelled.utterances], threads)
 
 
 def _trials(embeddings: Embeddings, path: Path) -> tuple[dict[str, Any], Det]:

@@ -50,15 +50,21 @@ def list_sources(gallery: GalleryArgument = None, as_json: JsonOption = False) -
     """The enrolled sources."""
     opened = _open(gallery)
     counts = opened.clip_counts()
-    header = ("source", "family", "kind", "vocoder", "clips", "alias of")
+    published = dict(zip(opened.names, opened.publisher_counts, strict=True))
+    header = ("source", "title", "family", "kind", "vocoder", "clips", "publishers", "alias of")
     rows = [
-        (name, known.family, known.kind, known.vocoder, counts[name], opened.index.aliases.get(name))
+        (
+            name, known.title, known.family, known.kind, known.vocoder, counts[name],
+            len(published.get(name, ())) or None, opened.index.aliases.get(name),
+        )
         for name, known in sorted(opened.index.sources.items())
-    ]
+    ]  # fmt: skip
     if as_json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        print_table(header, [["" if cell is None else str(cell) for cell in row] for row in rows], numbers=("clips",))
+        print_table(
+            header, [["" if cell is None else str(cell) for cell in row] for row in rows], ("clips", "publishers")
+        )
 
 
 @app.command()
@@ -78,12 +84,18 @@ def show(
     if as_json:
         print_json({
             "folder": str(opened.folder), "extractor": opened.index.extractor, "backend": opened.index.backend,
-            "sources": len(opened.names), "clips": len(opened.clips),
+            "sources": len(opened.names), "clips": len(opened.clips), "publishers": len(opened.clips.publishers),
+            "from_one_publisher": _from_one(opened),
             "rules": {name: asdict(rule) for name, rule in rules.items()},
         })  # fmt: skip
         return
     say(f"{opened.folder}: {counted(len(opened.clips), 'clip')} of {counted(len(opened.names), 'source')}")
     say(f"extractor {opened.index.extractor[:12]}")
+    if opened.clips.publishers:
+        say(
+            f"{counted(len(opened.clips.publishers), 'publisher')}; "
+            f"{counted(_from_one(opened), 'source')} from one publisher only: a likeness may be of the page"
+        )
     show_rules(opened)
 
 
@@ -258,6 +270,11 @@ def _open(gallery: Path | None) -> Gallery:
     return Gallery.load(gallery_folder(gallery))
 
 
+def _from_one(gallery: Gallery) -> int:
+    """How many sources are known from one publisher only."""
+    return sum(len(published) == 1 for published in gallery.publisher_counts)
+
+
 def _show_clips(gallery: Gallery, source: str, as_json: bool) -> None:
     from dataclasses import asdict
 
@@ -269,5 +286,12 @@ def _show_clips(gallery: Gallery, source: str, as_json: bool) -> None:
     if as_json:
         print_json([asdict(clip) for clip in clips])
         return
-    rows = [[c.id, "" if c.duration_s is None else f"{c.duration_s:.1f}", c.sha256[:12]] for c in clips]
-    print_table(("clip", "seconds", "sha256"), rows, numbers=("seconds",))
+    known = gallery.index.sources[source]
+    details = (known.title, known.family, known.kind, known.vocoder)
+    say(f"{source}: {', '.join(filter(None, details)) or 'nothing is on record of it'}")
+    if source in gallery.names and (published := gallery.publisher_counts[gallery.names.index(source)]):
+        say("publishers: " + ", ".join(f"{name} ({counted(count, 'clip')})" for name, count in published.items()))
+    rows = [
+        [c.id, c.publisher or "", "" if c.duration_s is None else f"{c.duration_s:.1f}", c.sha256[:12]] for c in clips
+    ]
+    print_table(("clip", "publisher", "seconds", "sha256"), rows, numbers=("seconds",))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthprint.cli.crossed import cross, show_crossed
 from synthprint.cli.labelled import holds_embeddings, naming, open_embeddings, open_labelled
 from synthprint.cli.tables import print_json, print_notes, print_table, say
 
@@ -89,9 +91,12 @@ def _of_embeddings(
     # Without other clips a backend that learns would learn from those it is tested on.
     scorer = shelves.find("backends", backend)()
     if enrolled is not None:
-        scorer = scorer.fit(enrolled.embeddings, enrolled.sources)
+        scorer = scorer.fit(enrolled.embeddings, enrolled.sources, enrolled.publishers)
     title = f"Validation of {path.name} on {manifest.name}{'' if split is None else f' ({split})'}, {backend}"
-    return validate_embeddings(Labelled.from_manifest(embeddings, chosen), scorer, settings, enrolled, title)
+    clips = Labelled.from_manifest(embeddings, chosen)
+    result = validate_embeddings(clips, scorer, settings, enrolled, title)
+    named = replace(clips, data=chosen.name)
+    return replace(result, crossed=cross(named, enrolled, settings.replicates, settings.seed))
 
 
 def _of_scores(
@@ -128,4 +133,6 @@ def _show(made: Validation) -> None:
         ]
         header = ("EER", "AUROC", "Cllr (bits)", "same", "different")
         print_table((what, *header), cells, header)
+    for crossed in made.crossed.values():
+        show_crossed(crossed)
     print_notes(made.notes)

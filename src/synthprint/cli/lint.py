@@ -54,8 +54,8 @@ def _show(report: Report) -> None:
     say(f"{report.manifest}: {counted(report.utterances, 'utterance')} ({splits}), {counted(report.sources, 'source')}")
     if report.findings:
         console.print(_findings(report))
-    if report.shortcuts:
-        console.print(_shortcuts(report.shortcuts))
+    for shortcuts in (*([report.shortcuts] if report.shortcuts else []), *report.publishers):
+        console.print(_shortcuts(shortcuts))
     for remark in report.remarks:
         say(f"- {remark}")
     say(", ".join(counted(report.count(severity), severity) for severity in COLOURS))
@@ -80,9 +80,12 @@ def _shortcuts(shortcuts: Shortcuts) -> Table:
     from rich import box
     from rich.table import Table
 
+    from synthprint.wording import printable
+
     title = (
-        f"The source guessed from trivial features, over {shortcuts.clips:,} clips of {shortcuts.sources:,} sources "
-        f"(chance {shortcuts.chance:.1%})"
+        f"The {shortcuts.target} guessed from trivial features, over {shortcuts.clips:,} clips"
+        f"{f' of {printable(shortcuts.within)}' if shortcuts.within else ''} of {shortcuts.sources:,} "
+        f"{shortcuts.target}s (chance {shortcuts.chance:.1%})"
     )
     table = Table("features", "which", box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("balanced accuracy", justify="right")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synthprint.cli.human import human
 from synthprint.cli.labelled import open_split
 from synthprint.cli.options import (
     DataOption,
@@ -38,6 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command()(human)
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model: its folder; what is measured is stored in it.")
 ]
@@ -62,6 +64,13 @@ def build(
         list[str] | None,
         typer.Option("--alias", help="Alias: SOURCE=OTHER, two names of one system (may be repeated)."),
     ] = None,
+    names: Annotated[
+        Path | None, typer.Option("--names", help="Names: a TOML file of what people call the sources.")
+    ] = None,
+    human: Annotated[bool, typer.Option("--human", help="Also enrol human speech, as a source.")] = False,
+    per_publisher: Annotated[
+        int | None, typer.Option("--per-publisher", min=1, help="Clips enrolled of a source and a publisher, at most.")
+    ] = None,
     corpus: MainCorpusOption = None,
     tune: Annotated[bool, typer.Option("--tune", help="Also tune the timeline and clustering.")] = False,
     each: EachOption = 8,
@@ -84,12 +93,16 @@ def build(
     from synthprint.measuring.building import Building
     from synthprint.measuring.building import build as build_model
     from synthprint.measuring.enrolling import EnrolmentPlan
+    from synthprint.measuring.source_names import SourceNames
     from synthprint.measuring.tuning import FurtherMeasurements, measure_further
 
     for place in filter(None, (out, limits, figures)):
         files.check_place(place, folder=True)
     manifest = distinct(open_manifest(data, protocol))
-    plan = EnrolmentPlan(tuple(never_enrol or ()), per_source, aliases=_aliases(alias or []))
+    plan = EnrolmentPlan(
+        tuple(never_enrol or ()), per_source, aliases=_aliases(alias or []), human=human,
+        most_per_publisher=per_publisher, names=SourceNames.load(names) if names else SourceNames(),
+    )  # fmt: skip
     building = Building(plan, backend, corpus, threads)
     built = build_model(checkpoint, manifest, out, building)
     measure_further(built, manifest, building, FurtherMeasurements(tune, each, limits, figures))

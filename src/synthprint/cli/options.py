@@ -13,7 +13,7 @@ import typer
 
 DATA_SET = "a .csv, .jsonl or .parquet manifest, or a data set's folder"
 SHIPPED = "the shipped one"
-BACKENDS = "centroid, cosine, energy, knn or mahalanobis"
+BACKENDS = "centroid, cosine, energy, knn, mahalanobis or whitened"
 
 
 def out_folder(what: str) -> Any:

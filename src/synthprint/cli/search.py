@@ -26,7 +26,7 @@ def search(
 ) -> None:
     """Train heads of the statistical backbone on statistics computed once, and look at them on the dev split.
 
-    Configurations that are on record in the folder are not tried again. docs/model-search.md says what is measured.
+    Configurations that are on record in the folder are not tried again. docs/earlier-searches.md says what is measured.
     """
     from synthprint.errors import RecipeError
     from synthprint.manifests.opening import open_manifest

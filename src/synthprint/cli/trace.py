@@ -79,10 +79,11 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
     for answer in answers:
         if isinstance(answer, Failure):
             failures.append(answer)
-            score, name = "-", "failed"
+            score, name, human = "-", "failed", ""
         else:
-            score, name = f"{answer.score:.2f}", answer.name
-        say(f"{score:>5}  {name:<{width}}  {printable(answer.path)}")
+            score, name, human = f"{answer.score:.2f}", answer.name, answer.human.answer if answer.human else ""
+        heard = f"{human:<9}  " if tracer.model.detector else ""
+        say(f"{heard}{score:>5}  {name:<{width}}  {printable(answer.path)}")
     return failures
 
 
@@ -95,14 +96,28 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
         return [answer]
     duration = f"  {answer.duration_s:.1f} s" if answer.duration_s is not None else ""
     say(f"{printable(answer.path)}{duration}\n{answer.verdict()}")
-    for sentence in filter(None, (answer.component_sentence(), *answer.statements)):
+    human = answer.human.statement if answer.human else None
+    for sentence in filter(None, (human, answer.component_sentence(), *answer.statements)):
         say(f"  {sentence}")
-    rows = [(c.source, c.family or "", f"{c.score:.3f}", str(c.lr or "")) for c in answer.candidates]
-    print_table(("enrolled source", "family", "score", "log10 LR"), rows, numbers=("score", "log10 LR"))
+    header, numbers = ["enrolled source", "family", "score", "log10 LR"], ["score", "log10 LR"]
+    rows = [[c.label, c.family or "", f"{c.score:.3f}", str(c.lr or "")] for c in answer.candidates]
+    if any(c.lr_same_publisher for c in answer.candidates):
+        for cells, c in zip([header, *rows], [None, *answer.candidates], strict=True):
+            cells.append("same publisher" if c is None else str(c.lr_same_publisher or ""))
+        numbers.append("same publisher")
+    if any(c.publishers for c in answer.candidates):
+        for cells, c in zip([header, *rows], [None, *answer.candidates], strict=True):
+            cells.insert(2, "publishers" if c is None else str(len(c.publishers) or ""))
+        numbers.append("publishers")
+    print_table(header, rows, numbers)
     if answer.nearest:
         clips = [(n.id, n.source, f"{n.score:.3f}") for n in answer.nearest]
         print_table(("nearest enrolled clip", "source", "cosine"), clips, numbers=("cosine",))
+    if answer.human:
+        say(f"Human against synthetic speech is calibrated on {answer.human.calibrated_on}.")
     if answer.calibrated_on:
-        say(f"An LR weighs the source against another source; calibrated on {answer.calibrated_on}.")
+        own_page = any(c.lr_same_publisher for c in answer.candidates)
+        alternative = "any other (in the last column: one of the same publisher and format)" if own_page else "another"
+        say(f"An LR weighs the source against {alternative} source; calibrated on {answer.calibrated_on}.")
     print_notes(answer.warnings)
     return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +22,7 @@ from synthprint import files, temporaries
 from synthprint.background import processors
 from synthprint.corpus import catalogue, human, texts
 from synthprint.corpus.plan import PlannedClip, plan
+from synthprint.corpus.texts import Sentence
 from synthprint.errors import EngineError, ManifestError, SynthprintError
 from synthprint.progress import progress
 from synthprint.shelves import Engine, Recording, Synthesizer, System, Vocoder
@@ -30,6 +31,7 @@ from synthprint.types import Manifest, Utterance
 
 T = TypeVar("T")
 BATCH = 20  # clips that an engine makes in one go: its start is paid once for them
+PUBLISHER = "open"  # of every clip: whoever builds a corpus puts all its sources out
 TRIM_LEVEL = 64  # of 32768: below it is silence, when two clips are compared
 
 
@@ -81,7 +83,8 @@ def build(
     """
     folder = Path(folder)
     voices = catalogue.voices(only, kinds)
-    planned = plan(list(voices), _sentences(voices, languages, sentences), seed, clips, copies, limit)
+    said = _sentences(voices, languages, sentences)
+    planned = plan(list(voices), said, seed, clips, copies, limit)
     if not planned:
         raise ManifestError(
             "no installed engine speaks a language that there are sentences in; see the catalogue of engines",
@@ -94,7 +97,8 @@ def build(
             stage = [clip for clip in planned if (clip.original is not None) == copied]
             failures += _make(folder, voices, stage, jobs, shown.advance)
     lost = {clip.path for clip, _ in failures}
-    utterances, twins = _utterances(folder, [clip for clip in planned if clip.path not in lost], jobs)
+    there = [clip for clip in planned if clip.path not in lost]
+    utterances, twins = _utterances(folder, there, page_groups(said, seed), jobs)
     failures += twins
     _write_failures(folder / "failures.csv", failures)
     if not utterances:
@@ -104,7 +108,7 @@ def build(
     return Built(manifest, folder / "manifest.csv", failures)
 
 
-def _sentences(voices: Collection[System], languages: Sequence[str] | None, file: Path | None) -> list[texts.Sentence]:
+def _sentences(voices: Collection[System], languages: Sequence[str] | None, file: Path | None) -> list[Sentence]:
     """What there is to say, in the languages asked for, or in all that the voices speak."""
     spoken = {language for system in voices for language in system.languages}
     silent = sorted(set(languages or ()) - spoken)
@@ -142,7 +146,11 @@ def _make(
             advance(1)
         else:
             missing[clip.system, clip.sentence.language].append(clip)
-    batches = [batch for group in missing.values() for batch in _batched(group, BATCH)]
+    batches = [
+        batch
+        for (system, _), group in missing.items()
+        for batch in _batched(group, getattr(voices[system], "batch", BATCH))
+    ]
     failures: list[tuple[PlannedClip, str]] = []
     pool = ThreadPoolExecutor(jobs or processors())
     try:
@@ -197,8 +205,25 @@ def _write(path: Path, recording: Recording) -> None:
     files.write_bytes(path, flac.getbuffer())
 
 
+def page_groups(sentences: Sequence[Sentence], seed: int) -> dict[Sentence, str]:
+    """The page group of what is said in each sentence: one for each language, and apart the prompts of the human.
+
+    All sources that speak a language draw the same sentences in the same order, so their clips are content-matched, in
+    one format. The name depends on all sentences of the group and on the seed: builds with others do not share it.
+    """
+    groups: dict[tuple[str, bool], list[Sentence]] = defaultdict(list)
+    for sentence in sentences:
+        groups[sentence.language, sentence.is_prompt].append(sentence)
+    names: dict[Sentence, str] = {}
+    for (language, prompts), members in groups.items():
+        content = repr((seed, sorted((s.text_id, s.text) for s in members)))
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        names |= dict.fromkeys(members, f"{language}{'-prompts' * prompts}-{digest}")
+    return names
+
+
 def _utterances(
-    folder: Path, clips: Sequence[PlannedClip], jobs: int | None
+    folder: Path, clips: Sequence[PlannedClip], groups: Mapping[Sentence, str], jobs: int | None
 ) -> tuple[list[Utterance], list[tuple[PlannedClip, str]]]:
     """The manifest's rows; and the clips left out because another source says the very same samples."""
     with ThreadPoolExecutor(jobs or processors()) as pool, progress("checking", len(clips)) as shown:
@@ -215,7 +240,7 @@ def _utterances(
             names = " and ".join(sorted(sources[digest]))
             twins.append((clip, f"left out: the same samples from {names}"))
         else:
-            utterances.append(_utterance(clip, duration_s, rate))
+            utterances.append(_utterance(clip, groups[clip.sentence], duration_s, rate))
     return utterances, twins
 
 
@@ -229,10 +254,11 @@ def _look(path: Path) -> tuple[str, float, int]:
     return hashlib.sha256(speech.tobytes()).hexdigest(), len(samples) / rate, rate
 
 
-def _utterance(clip: PlannedClip, duration_s: float, sample_rate: int) -> Utterance:
+def _utterance(clip: PlannedClip, group: str, duration_s: float, sample_rate: int) -> Utterance:
     system, original = clip.system, clip.original
     extra = {
         "kind": system.kind,
+        "vocoder": system.vocoder,
         "transcript": clip.sentence.text,
         "original_source": original.system.name if original else "",
         "sample_rate": str(sample_rate),
@@ -247,6 +273,8 @@ def _utterance(clip: PlannedClip, duration_s: float, sample_rate: int) -> Uttera
         clip.sentence.language,
         original.system.speaker if original else system.speaker,
         clip.sentence.text_id,
+        PUBLISHER,
+        group,
         clip.split,
         duration_s=round(duration_s, 4),
         extra={key: value for key, value in extra.items() if value},

@@ -105,6 +105,7 @@ def install_command(packages: Iterable[str]) -> str:
     how = {
         "apt": "sudo apt-get install -y --no-install-recommends",
         "pip": "python -m pip install",
+        "pip-alone": "python -m pip install --no-deps",
         "npm": f"npm install --prefix {processes.CACHE}",
     }
     return " && ".join(

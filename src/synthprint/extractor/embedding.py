@@ -16,11 +16,11 @@ import numpy as np
 
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extractor.runtime import Extractor
-from synthprint.extractor.windows import AudibleWindows, audible_windows
+from synthprint.extractor.windows import AudibleWindows, audible_windows, recut
 from synthprint.progress import progress
 from synthprint.sound.waves import AnyWave
 from synthprint.types import Embeddings, Windows
-from synthprint.vectors.directions import mean_direction
+from synthprint.vectors.directions import averaged
 
 CHUNK_WINDOWS = 256  # windows that are gathered from several utterances and embedded together
 NOT_FINITE = "gives an embedding that is not finite"
@@ -39,7 +39,7 @@ def embed_wave(extractor: Extractor, wave: AnyWave, path: str | Path = "clip") -
     vectors = _embedded(extractor, [windows])
     if not np.isfinite(vectors).all():
         raise AudioError(path, NOT_FINITE)
-    return mean_direction(vectors), Windows(vectors, np.zeros(len(vectors), np.int64), windows.starts_s)
+    return averaged(vectors), Windows(vectors, np.zeros(len(vectors), np.int64), windows.starts_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +50,32 @@ class Embedded:
         vector: [D] its embedding.
         windows: [W, D] the embeddings of its windows.
         starts_s: [W] where these start, in seconds.
+        beside: its embedding by the extractor beside the first, where there is one.
     """
 
     vector: np.ndarray
     windows: np.ndarray
     starts_s: np.ndarray
+    beside: np.ndarray | None = None
 
 
 def embed_each(
-    extractor: Extractor, waves: Iterable[tuple[str, Wave]], clips_per_batch: int | None = None
+    extractor: Extractor,
+    waves: Iterable[tuple[str, Wave]],
+    clips_per_batch: int | None = None,
+    beside: Extractor | None = None,
 ) -> Iterator[tuple[str, Embedded | AudioError]]:
     """Embed a stream of clips, in order.
 
     Args:
         waves: of each clip its id and its wave [T] at 16 kHz, or the error met on the way to that.
         clips_per_batch: how many are gathered before they are embedded; fewer are, where they have many windows.
+        beside: a further extractor of the same clips, such as a detector.
     """
     for batch in _batches(waves, extractor.window_samples, clips_per_batch):
-        flat = _embedded(extractor, [windows for _, windows in batch if isinstance(windows, AudibleWindows)])
+        audible = [windows for _, windows in batch if isinstance(windows, AudibleWindows)]
+        flat = _embedded(extractor, audible)
+        further = iter(_beside(beside, audible))
         position = 0
         for key, windows in batch:
             if isinstance(windows, AudioError):
@@ -75,8 +83,9 @@ def embed_each(
                 continue
             vectors = flat[position : position + len(windows)]
             position += len(vectors)
-            if np.isfinite(vectors).all():
-                yield key, Embedded(mean_direction(vectors), vectors, windows.starts_s)
+            second = next(further)
+            if np.isfinite(vectors).all() and (second is None or np.isfinite(second).all()):
+                yield key, Embedded(averaged(vectors), vectors, windows.starts_s, second)
             else:
                 yield key, AudioError(key, NOT_FINITE)
 
@@ -125,6 +134,15 @@ def _embedded(extractor: Extractor, clips: Sequence[AudibleWindows]) -> np.ndarr
             parts.append(extractor.embed_windows(some))
             shown.advance(len(some))
     return np.concatenate(parts)
+
+
+def _beside(extractor: Extractor | None, clips: Sequence[AudibleWindows]) -> list[np.ndarray | None]:
+    """The embedding of each clip by a second extractor, over the same windows where its own are as long."""
+    if extractor is None or not clips:
+        return [None] * len(clips)
+    own = [recut(windows, extractor.window_samples) for windows in clips]
+    parts = np.split(_embedded(extractor, own), np.cumsum([len(windows) for windows in own])[:-1])
+    return [averaged(part) for part in parts]
 
 
 def _batches(

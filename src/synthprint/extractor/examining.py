@@ -57,6 +57,7 @@ class ExaminedClip:
         conditions: measured of it.
         remarks: what is odd about the file, in sentences.
         stamp: of the file, when it was read.
+        beside: its embedding by the extractor beside the first, where there was one.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class ExaminedClip:
     conditions: Conditions
     remarks: tuple[str, ...]
     stamp: Stamp
+    beside: np.ndarray | None = None
 
     def sha256(self) -> str:
         """Of the bytes that were examined, hex.
@@ -102,13 +104,18 @@ def describe_remarks(sound: Sound) -> tuple[str, ...]:
 
 
 def examined(
-    extractor: Extractor, paths: Iterable[Path], channel: str = AUTO, doing: str | None = None
+    extractor: Extractor,
+    paths: Iterable[Path],
+    channel: str = AUTO,
+    doing: str | None = None,
+    beside: Extractor | None = None,
 ) -> Iterator[ExaminedClip | UnusableClip]:
     """Decode, embed and measure files, in order; what fails stands in its place, with the reason.
 
     Args:
         channel: of files with several: "auto", "mean", "side", or a number from 1.
         doing: what a progress display says; None: none is shown.
+        beside: a further extractor of the same clips, such as a detector.
     """
     todo = list(paths)
     sounds = decoded(todo, channel)
@@ -122,12 +129,12 @@ def examined(
             seen[place] = (conditions(sound.wave), describe_remarks(sound), sound.stamp)
             yield str(place), sound.wave
 
-    for key, embedded in embed_each(extractor, waves(), BATCH_CLIPS):
+    for key, embedded in embed_each(extractor, waves(), BATCH_CLIPS, beside):
         path = todo[int(key)]
         if isinstance(embedded, AudioError):
             yield UnusableClip(path, failure_reason(path, embedded.reason))
         else:
-            yield ExaminedClip(path, embedded.vector, *seen.pop(int(key)))
+            yield ExaminedClip(path, embedded.vector, *seen.pop(int(key)), embedded.beside)
 
 
 def with_digests(
@@ -183,20 +190,29 @@ class Examination:
 
 
 def examine_files(
-    extractor: Extractor, paths: Sequence[Path], channel: str = AUTO, doing: str | None = None
+    extractor: Extractor,
+    paths: Sequence[Path],
+    channel: str = AUTO,
+    doing: str | None = None,
+    beside: Extractor | None = None,
 ) -> Examination:
     """Examine files together, with their digests; see `examined`."""
-    return Examination(tuple(with_digests(examined(extractor, paths, channel, doing))))
+    return Examination(tuple(with_digests(examined(extractor, paths, channel, doing, beside))))
 
 
 def examine_all(
-    extractor: Extractor, paths: Sequence[Path], purpose: str, channel: str = AUTO, doing: str | None = None
+    extractor: Extractor,
+    paths: Sequence[Path],
+    purpose: str,
+    channel: str = AUTO,
+    doing: str | None = None,
+    beside: Extractor | None = None,
 ) -> Examination:
     """Examine files, of which at least one must be usable; see `Examination.check_usable` and `examined`.
 
     Raises:
         EmbeddingsError: none is usable.
     """
-    examination = examine_files(extractor, paths, channel, doing)
+    examination = examine_files(extractor, paths, channel, doing, beside)
     examination.check_usable(purpose)
     return examination

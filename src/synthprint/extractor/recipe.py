@@ -4,6 +4,7 @@ Defaults are written once, here: they are the paper's (300 epochs, warm-up over 
 In `[backbone]` and `[loss]` the keys other than `name` and `dim` go to the constructor of that variant.
 """
 
+# Long: every table of a recipe, with its bounds.
 from __future__ import annotations
 
 import math
@@ -16,10 +17,14 @@ from synthprint.errors import RecipeError
 from synthprint.reading import doors
 from synthprint.reading.schemas import Refused, checked, construct, refuse_odd, short, table_schema
 from synthprint.sound.augmentation import Augmentation
+from synthprint.sound.waves import SAMPLE_RATE
 
 MOST_BYTES = 4 << 20  # of a recipe
 LONGEST_CROP_SAMPLES = 600 * 16_000
 MOST_DIMENSIONS = 1 << 16
+MOST_DEPTH_DB = 60.0  # of a fingerprint, and of a generator below the speech
+MOST_GENERATORS = 1 << 20
+MOST_COPIES = 1000  # of a clip, whose features are computed once
 REFERENCE_CROP_SAMPLES = 200 * 160 + 240  # 2.015 s: 200 frames of the reference trainer
 Made = TypeVar("Made")
 # Where the shipped recipes lie: in the installed package, or beside src/ in a working copy.
@@ -59,20 +64,35 @@ class LossChoice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+SAMPLERS = ("random", "balanced", "pages", "two_sided")
+
+
 @dataclass(frozen=True)
 class SamplerChoice:
     """[sampler]: "random" batches of `batch_size` utterances, or "balanced" ones of
-    `sources_per_batch` distinct sources with `utterances_per_source` each."""
+    `sources_per_batch` distinct sources with `utterances_per_source` each, or "pages": such ones with the sources of
+    `page_groups` page groups among them, at most `sources_per_group` of each (0: as many as fit), or "two_sided" ones
+    of `publishers_per_batch` publishers with `clips_per_side` human and as many synthetic clips each.
+
+    With `across_publishers` the utterances of a source come from several publishers wherever it has them."""
 
     name: str = "random"
     batch_size: int = 128
     sources_per_batch: int = 12
     utterances_per_source: int = 1
     max_per_source: int = 500
+    across_publishers: bool = False
+    page_groups: int = 2
+    sources_per_group: int = 0
+    publishers_per_batch: int = 16
+    clips_per_side: int = 2
 
     def __post_init__(self) -> None:
-        if self.name not in ("random", "balanced"):
-            raise RecipeError(f"name {self.name!r} is not one of: random, balanced")
+        if self.name not in SAMPLERS:
+            raise RecipeError(f"name {self.name!r} is not one of: {', '.join(SAMPLERS)}")
+        _at_least(1, page_groups=self.page_groups)
+        _at_least(0, sources_per_group=self.sources_per_group)
+        _at_least(1, publishers_per_batch=self.publishers_per_batch, clips_per_side=self.clips_per_side)
         _at_least(1, utterances_per_source=self.utterances_per_source, max_per_source=self.max_per_source)
         _at_least(2, batch_size=self.batch_size, sources_per_batch=self.sources_per_batch)
 
@@ -81,7 +101,8 @@ class SamplerChoice:
 class Schedule:
     """[schedule]: linear warm-up to `peak_lr`, then cosine to zero; the dev EER every `eval_every` epochs.
 
-    No epochs: nothing is trained, the backbone is taken as it comes.
+    No epochs: nothing is trained, the backbone is taken as it comes. With `average` above 0 the weights that are
+    evaluated and kept are a mean over the last 1 / (1 - `average`) steps or so (see `synthprint.training.averaging`).
     """
 
     epochs: int = 300
@@ -89,6 +110,7 @@ class Schedule:
     peak_lr: float = 1e-4
     eval_every: int = 25
     weight_decay: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         _at_least(0, epochs=self.epochs)
@@ -98,6 +120,8 @@ class Schedule:
         for name in ("warmup_epochs", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} = {getattr(self, name)} must not be negative")
+        if not 0 <= self.average < 1:
+            raise RecipeError(f"average = {self.average} is not a share, 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -109,6 +133,20 @@ class Crop:
     def __post_init__(self) -> None:
         _at_least(1600, samples=self.samples)
         _at_most(LONGEST_CROP_SAMPLES, samples=self.samples)
+
+
+PRECISIONS = ("single", "half")
+
+
+@dataclass(frozen=True)
+class WeightsChoice:
+    """[weights]: the precision that a checkpoint's weights are rounded to and stored with."""
+
+    precision: str = "single"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise RecipeError(f"precision {self.precision!r} is not one of: {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -126,6 +164,69 @@ class TwinsChoice:
 
 
 @dataclass(frozen=True)
+class FingerprintsChoice:
+    """[fingerprints]: how many `copies` of a batch are learnt from as if of other sources, with combs of up to
+    `depth_db` in their spectrum, and a band edge in the share `edges` of them (see `training.fingerprints`)."""
+
+    copies: int = 0
+    depth_db: float = 4.0
+    edges: float = 0.25
+
+    def __post_init__(self) -> None:
+        _at_least(0, copies=self.copies)
+        if not 0 < self.depth_db <= MOST_DEPTH_DB:
+            raise RecipeError(f"depth_db = {self.depth_db} must be positive, and at most {MOST_DEPTH_DB:.0f}")
+        if not 0 <= self.edges <= 1:
+            raise RecipeError(f"edges = {self.edges} is not a share, 0 to 1")
+
+
+@dataclass(frozen=True)
+class GeneratorsChoice:
+    """[generators]: a `share` of a batch's sources go each through one of `count` simulated generators, whose traces
+    lie `least_db` to `most_db` below the speech, and are then other sources (see `training.generators`)."""
+
+    count: int = 0
+    share: float = 0.25
+    least_db: float = 20.0
+    most_db: float = 40.0
+
+    def __post_init__(self) -> None:
+        _at_least(0, count=self.count)
+        _at_most(MOST_GENERATORS, count=self.count)
+        if not 0 < self.share <= 1:
+            raise RecipeError(f"share = {self.share} is not a share, above 0 to 1")
+        if not 0 <= self.least_db <= self.most_db <= MOST_DEPTH_DB:
+            raise RecipeError(
+                f"least_db = {self.least_db} and most_db = {self.most_db} must be a range within 0 to {MOST_DEPTH_DB}"
+            )
+
+
+@dataclass(frozen=True)
+class FeaturesChoice:
+    """[features]: of a backbone whose first half does not learn, the features of each clip and of `copies` changed
+    copies of it are computed once, and training runs on these (see `synthprint.training.feature_bank`).
+
+    No copies: they are computed at every step, as for any other backbone. In a batch the share `unchanged` are
+    features of the clip as it is. A changed copy is a random stretch of the clip, of a random length from `shortest_s`
+    up to a crop's, changed by [augmentation]; what is random in it is drawn from `seed`, the copy's number and the
+    clip's id, so that trainings with other seeds of their own share the copies.
+    """
+
+    copies: int = 0
+    unchanged: float = 0.3
+    shortest_s: float = 2.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least(0, copies=self.copies, seed=self.seed)
+        _at_most(MOST_COPIES, copies=self.copies)
+        if not 0 <= self.unchanged < 1:
+            raise RecipeError(f"unchanged = {self.unchanged} is not a share, 0 to below 1")
+        if not 0.1 <= self.shortest_s < math.inf:
+            raise RecipeError(f"shortest_s = {self.shortest_s} must be at least 0.1")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a training run depends on, beside the data."""
 
@@ -137,10 +238,19 @@ class Recipe:
     crop: Crop = Crop()
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - it is frozen
     twins: TwinsChoice = TwinsChoice()
+    fingerprints: FingerprintsChoice = FingerprintsChoice()
+    generators: GeneratorsChoice = GeneratorsChoice()
+    features: FeaturesChoice = FeaturesChoice()
+    weights: WeightsChoice = WeightsChoice()
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise RecipeError(f"seed = {self.seed} must be from 0 to 2^63 - 1")
+        crop_s = self.crop.samples / SAMPLE_RATE
+        if self.features.copies and self.features.shortest_s > crop_s:
+            raise RecipeError(
+                f"[features] shortest_s = {self.features.shortest_s} is longer than a crop ({crop_s:g} s)"
+            )
 
     def shortened(self, epochs: int) -> Recipe:
         """The same over another number of epochs; warm-up and evaluations keep their share of them."""

@@ -18,7 +18,7 @@ from synthprint.errors import CheckpointError, MissingDependency, RecipeError, S
 from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.reading import doors
 from synthprint.reading.tensors import check_tensors
-from synthprint.vectors.directions import unit
+from synthprint.vectors.directions import scaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +41,7 @@ class Extractor(Protocol):
     dim: int
 
     def embed_windows(self, windows: Sequence[np.ndarray]) -> np.ndarray:
-        """W windows [T] float32 -> [W, D] float32, L2-normalised."""
+        """W windows [T] float32 -> [W, D] float32, L2-normalised; where D is 1, scores as they are."""
         ...
 
 
@@ -68,7 +68,7 @@ class OnnxExtractor:
 
         options = run_options()
         with doors.ending_in(CheckpointError, self._path, DISTRUST), time_limit(options, RUN_S * len(windows)):
-            return unit(np.concatenate(list(self._pool.map(lambda w: self._session.run(w, options), windows))))
+            return scaled(np.concatenate(list(self._pool.map(lambda w: self._session.run(w, options), windows))))
 
 
 class TorchExtractor:
@@ -100,7 +100,7 @@ class TorchExtractor:
             for start in range(0, len(filled), TORCH_BATCH):
                 batch = torch.from_numpy(np.stack(filled[start : start + TORCH_BATCH]))
                 vectors.append(self._backbone(batch.to(self._device)).float().cpu().numpy())
-        return unit(np.concatenate(vectors)[: len(windows)])
+        return scaled(np.concatenate(vectors)[: len(windows)])
 
 
 def load_backbone(checkpoint: Checkpoint) -> nn.Module:

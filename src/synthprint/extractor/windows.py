@@ -41,6 +41,11 @@ class AudibleWindows:
             yield np.ascontiguousarray(audio.wrap(self.wave[start : start + self.window], self.window))
 
 
+def recut(windows: AudibleWindows, window: int) -> AudibleWindows:
+    """The windows of the same wave, cut `window` samples long; the same windows where they are so long already."""
+    return windows if windows.window == window else audible_windows(windows.wave, window, "clip")
+
+
 def audible_windows(wave: AnyWave, window: int, path: str | Path) -> AudibleWindows:
     """Cover a wave with windows, and leave out those without sound.
 

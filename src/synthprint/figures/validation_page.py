@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from synthprint.figures.assets import asset
+from synthprint.figures.crossed_tables import TRAIT_WORDS, crossed_tables
 from synthprint.figures.det import det_figure
 from synthprint.figures.ece import ece_figure
 from synthprint.figures.oscr import oscr_figure
@@ -128,6 +129,11 @@ def _body(validation: Validation, pictures: Mapping[str, Path]) -> list[str]:
         known = validation.identification
         lines += ["<h2>Which enrolled source, or none?</h2>", f"<p>{escaped(_trials_of(known))}</p>"]
         lines += [_table(known.figures), _picture("oscr", pictures["oscr"])]
+    for crossed in validation.crossed.values():
+        lines.append(f"<h2>Crossed by {TRAIT_WORDS[crossed.by][0]}</h2>")
+        for sentences, header, rows in crossed_tables(crossed):
+            lines += [f"<p>{escaped(sentence)}</p>" for sentence in sentences]
+            lines.append(table(header, rows, numbers=range(1, len(header))))
     for what, parts in validation.slices.items():
         lines += [f"<h2>By {escaped(what)}</h2>", "<p>Pairs with both clips in the slice.</p>", _sliced(parts)]
     lines += ["<h2>How this was made</h2>", "<ul>"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from synthprint.errors import GalleryError
@@ -40,6 +42,20 @@ class Enrolled:
             "failures": [{"path": path, "error": reason} for path, reason in self.failures.items()],
             "remarks": {path: list(notes) for path, notes in self.remarks.items()},
         }
+
+
+def check_enrolled(gallery: Path, enrolled: Collection[str], sources: Iterable[str]) -> None:
+    """Make sure that sources are among the enrolled ones of a gallery.
+
+    Raises:
+        GalleryError: one is not.
+    """
+    for source in sources:
+        if source not in enrolled:
+            names = sorted(enrolled)
+            close = difflib.get_close_matches(source, names, 3, 0.5) or names[:10]
+            hint = f"the nearest names are: {', '.join(close)}" if close else "nothing is"
+            raise GalleryError(f"{gallery}: {source!r} is not enrolled; {hint}")
 
 
 def sort_out(enrolled: Clips, clips: Sequence[EnrolledClip], force: bool) -> tuple[list[int], dict[str, str]]:
@@ -102,5 +118,6 @@ def merged_sources(
                 f"{name!r} is enrolled with family {old.family!r}, not {new.family!r}; "
                 "remove it first, or give the family it has"
             )
-        merged[name] = EnrolledSource(new.family or old.family, new.kind or old.kind, new.vocoder or old.vocoder)
+        details = {field.name: getattr(new, field.name) or getattr(old, field.name) for field in fields(new)}
+        merged[name] = EnrolledSource(**details)
     return merged

@@ -20,4 +20,5 @@ def fitted_backend(gallery: Gallery, name: str) -> Backend:
         backend: Backend = shelves.build("backends", name, gallery.setting(name).options)
     except RecipeError as error:
         raise GalleryError(f"{gallery.folder / INDEX}: backends.{name}.options: {error}") from error
-    return backend.fit(gallery.embeddings, [gallery.names[owner] for owner in gallery.owners.tolist()])
+    sources = [gallery.names[owner] for owner in gallery.owners.tolist()]
+    return backend.fit(gallery.embeddings, sources, gallery.publishers)

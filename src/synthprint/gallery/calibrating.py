@@ -55,7 +55,7 @@ def set_threshold(
     settings = {}
     for name in names:
         backend = fitted_backend(gallery, name)
-        kinds = trials(backend, gallery.vectors, gallery.owners, gallery.names, development)
+        kinds = trials(backend, gallery.vectors, gallery.owners, gallery.names, development, gallery.publishers)
         settings[name] = fit_setting(gallery, name, backend, kinds, populations, enrolled, values, point, may_lack=True)
     gallery.set_backends(settings, default)
     return {name: setting.rule for name, setting in settings.items() if setting.rule}
@@ -71,6 +71,7 @@ def fit_setting(
     values: Mapping[str, Mapping[str, str]],
     point: OperatingPoint = EQUAL_ERROR,
     may_lack: bool = False,
+    references: Labelled | None = None,
 ) -> BackendSetting:
     """What one backend's scores mean in a gallery: rule, calibrations, and when a component is named.
 
@@ -84,6 +85,7 @@ def fit_setting(
         values: component -> source -> value, see `component_values`.
         point: where the threshold is put.
         may_lack: whether calibrations are left out where there are too few sources or clips.
+        references: clips of other publishers that sources are enrolled with too while it is calibrated.
 
     Raises:
         GalleryError: there are no known trials, or no unknown ones.
@@ -93,7 +95,7 @@ def fit_setting(
     return BackendSetting(
         gallery.setting(name).options,
         rule(known, unknown, point, len(gallery.names)),
-        _fit_calibrations(gallery, name, backend, known, unknown, populations, may_lack),
+        _fit_calibrations(gallery, name, backend, known, unknown, populations, may_lack, references),
         _component_rules(gallery, backend, values, component_clips),
     )
 
@@ -106,18 +108,20 @@ def _fit_calibrations(
     unknown: IdentificationTrials,
     populations: Sequence[Labelled],
     may_lack: bool,
+    references: Labelled | None,
 ) -> SourceCalibrations:
     """Of sources on the first clips that suffice; of the best score on the trials that the rule is set on."""
     too_few: tuple[type[CalibrationError], ...] = (CalibrationError,) if may_lack else ()
     by_clips: dict[int, Calibration] = {}
+    same_publisher: dict[int, Calibration] = {}
     for clips in populations:
         with suppress(*too_few):
-            by_clips = fit_by_clips(clips, backend, name)
+            by_clips, same_publisher = fit_by_clips(clips, backend, name, references)
             break
     enrolled: Calibration | None = None
     with suppress(*too_few):
         enrolled = fit(evidence_trials(known, unknown, name, gallery.index.extractor))
-    return SourceCalibrations(by_clips, enrolled)
+    return SourceCalibrations(by_clips, enrolled, same_publisher)
 
 
 def component_values(sources: Iterable[tuple[str, EnrolledSource]]) -> dict[str, dict[str, str]]:
@@ -138,7 +142,9 @@ def _component_rules(
     for component, values in values_by_component.items():
         if len(set(values.values())) < 2 or not any(source in values for source in clips.sources):
             continue
-        found = component_trials(backend, gallery.vectors, gallery.owners, gallery.names, values, clips)
+        found = component_trials(
+            backend, gallery.vectors, gallery.owners, gallery.names, values, clips, gallery.publishers
+        )
         with suppress(GalleryError):  # where each value, or none, is that of several sources
             rules[component] = rule(*found, EQUAL_ERROR, len(values), MOST_WRONG)
     return rules
@@ -169,4 +175,6 @@ def embed_development(extractor: Extractor, gallery: Gallery, manifest: Manifest
         data += f", without {len(manifest) - len(left)} that are enrolled"
     if failures:
         data += f", without {len(failures)} that could not be used"
-    return Labelled.from_ids(embeddings, identities, data), failures
+    by_id = {u.id: u for u in left}
+    utterances = tuple(by_id[key] for key in embeddings.ids)
+    return Labelled(embeddings, tuple(identities[key] for key in embeddings.ids), data, utterances), failures

@@ -48,8 +48,11 @@ def component_scores(scores: np.ndarray, values: Sequence[str | None]) -> tuple[
     if not values or len(values) != len(scores):
         raise GalleryError(f"{len(scores)} sources need as many component values, and at least one, not {len(values)}")
     names = tuple(sorted({value for value in values if value is not None})) + (None,) * (None in values)
-    rows = [[i for i, value in enumerate(values) if value == name] for name in names]
-    return names, np.stack([scores[members].max(axis=0) for members in rows])
+    place = {name: i for i, name in enumerate(names)}
+    rows = np.array([place[value] for value in values])
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(len(names)))
+    return names, np.maximum.reduceat(scores[order], starts, axis=0)
 
 
 def answer(

@@ -41,9 +41,9 @@ class Enrolment:
     failures: dict[str, str]
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def into(self, gallery: Gallery, force: bool = False) -> Enrolled:
+    def into(self, gallery: Gallery, force: bool = False, half: bool = False) -> Enrolled:
         """Enrol them; see `Gallery.enrol`."""
-        enrolled = gallery.enrol(self.embeddings, self.clips, self.sources, force)
+        enrolled = gallery.enrol(self.embeddings, self.clips, self.sources, force, half)
         return replace(enrolled, failures=self.failures, remarks=self.remarks)
 
 
@@ -53,12 +53,14 @@ def from_files(
     paths: Iterable[str | Path],
     details: EnrolledSource = NO_DETAILS,
     channel: str = AUTO,
+    publisher: str | None = None,
 ) -> Enrolment:
     """Files, and the audio below folders, as clips of one source.
 
     Args:
         details: of the source, as far as they are known; what they leave out stays as a gallery has it.
         channel: of files with several: "auto", "mean", "side", or a number from 1.
+        publisher: who put them out, where known.
 
     Raises:
         EmbeddingsError: no clip is usable.
@@ -71,7 +73,7 @@ def from_files(
     for (name, path), result in zip(named, examination.results, strict=True):
         if not isinstance(result, UnusableClip):
             clip, digest = result
-            clips.append(EnrolledClip(printable(name), source, digest, clip.conditions.duration_s))
+            clips.append(EnrolledClip(printable(name), source, digest, clip.conditions.duration_s, publisher))
             remarks |= {str(path): clip.remarks} if clip.remarks else {}
     ids = tuple(map(str, range(len(clips))))  # of no account: the gallery takes those of the clips
     embeddings = Embeddings(ids, examination.vectors, extractor.digest)
@@ -79,7 +81,7 @@ def from_files(
 
 
 def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
-    """The utterances of a manifest as clips of their sources, with the families and vocoders that it gives.
+    """The utterances of a manifest as clips of their sources, with the families, vocoders and publishers that it gives.
 
     Raises:
         EmbeddingsError: no utterance is usable.
@@ -97,7 +99,7 @@ def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
         except AudioError as error:
             failures[key] = error.reason
         else:
-            clips.append(EnrolledClip(printable(u.id), u.source, digest, u.duration_s))
+            clips.append(EnrolledClip(printable(u.id), u.source, digest, u.duration_s, u.publisher))
     usable = [key for key in embeddings.ids if key not in failures]
     if not usable:
         key, reason = next(iter(failures.items()))
@@ -107,8 +109,9 @@ def from_manifest(extractor: Extractor, manifest: Manifest) -> Enrolment:
 
 
 def enrolled_source(u: Utterance) -> EnrolledSource:
-    """What a manifest says of the source of an utterance."""
-    return EnrolledSource(u.family, u.extra.get("kind") or None, u.extra.get("vocoder") or None)
+    """What a manifest says of the source of an utterance; a vocoder that is "unknown" is not on record."""
+    kind, vocoder, title = (u.extra.get(column) or None for column in ("kind", "vocoder", "title"))
+    return EnrolledSource(u.family, kind, None if vocoder == "unknown" else vocoder, title)
 
 
 def at_most(manifest: Manifest, per_source: int, rng: np.random.Generator) -> Manifest:
@@ -128,6 +131,8 @@ def enrol(
     family: str | None = None,
     kind: str | None = None,
     vocoder: str | None = None,
+    title: str | None = None,
+    publisher: str | None = None,
     model: Model | str | Path | None = None,
     start_from: str | Path | None = None,
     force: bool = False,
@@ -144,6 +149,8 @@ def enrol(
         paths: files, or folders: all audio below them.
         family, kind, vocoder: of the source; what is left out stays as the gallery has it. The kind is "tts",
             "copysyn", "codec" or "human".
+        title: what people call the source, where its name is a label.
+        publisher: who put the clips out; clips of several publishers show whether a likeness is of the page.
         model: one that is open, a folder, or "default"; None: the one that comes with synthprint.
         start_from: a gallery's folder, or "default", that a new gallery starts as a copy of; None: it starts empty.
         force: also take a clip whose file is enrolled under another source.
@@ -158,7 +165,8 @@ def enrol(
         OutputError: it cannot be written.
     """
     model, place = _place_for(gallery, model, start_from, threads)
-    enrolment = from_files(model.extractor, source, paths, EnrolledSource(family, kind, vocoder), channel)
+    details = EnrolledSource(family, kind, vocoder, title)
+    enrolment = from_files(model.extractor, source, paths, details, channel, publisher)
     with place.opened() as opened:
         return enrolment.into(opened, force)
 

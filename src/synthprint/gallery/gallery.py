@@ -6,11 +6,11 @@ wait for each other; readers need no lock.
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import numpy as np
 
 from synthprint import files
 from synthprint.errors import GalleryError
-from synthprint.gallery.additions import Enrolled, merged_sources, sort_out, with_free_ids
+from synthprint.gallery.additions import Enrolled, check_enrolled, merged_sources, sort_out, with_free_ids
 from synthprint.gallery.index import INDEX, REMEDY, SEGMENTS, BackendSetting, EnrolledClip, EnrolledSource, Index
 from synthprint.gallery.segments import Clips, SegmentPart, live, read_segments, segment_paths, write_segment
 from synthprint.gallery.starting import starting
 from synthprint.reading import doors
 from synthprint.types import Embeddings
+from synthprint.vectors.directions import unit
 
 
 class Gallery:
@@ -112,6 +113,7 @@ class Gallery:
             raise self._unfit()
         self.index, self.names, self.vectors, self.clips = index, names, vectors, clips
         self.owners = rows[clips.owners] if index.aliases else clips.owners
+        self.__dict__.pop("publisher_counts", None)
         self._segments = _joined([numbers for _, _, numbers in parts], np.zeros(0, np.int64))  # of each clip
 
     def _unfit(self) -> GalleryError:
@@ -121,6 +123,16 @@ class Gallery:
     def embeddings(self) -> Embeddings:
         """The enrolled clips' embeddings, under the clips' ids."""
         return Embeddings(self.clips.ids, self.vectors, self.index.extractor)
+
+    @property
+    def publishers(self) -> np.ndarray | None:
+        """[N] the publisher of each clip, as an index into `clips.publishers`, -1 where unknown; None: all are."""
+        return self.clips.publisher_of if self.clips.publishers else None
+
+    @cached_property
+    def publisher_counts(self) -> tuple[dict[str, int], ...]:
+        """Of each of `names`, aliases included: publisher -> how many of its clips it put out, the most first."""
+        return self.clips.count_publishers(self.owners, len(self.names))
 
     def setting(self, backend: str) -> BackendSetting:
         """How this gallery uses a backend."""
@@ -171,16 +183,13 @@ class Gallery:
             GalleryError: one is not enrolled, is `source` itself, or is of another family.
         """
         with self._changing():
-            self._check_enrolled([source, *others])
+            check_enrolled(self.folder, self.index.sources, [source, *others])
             source = self.identity(source)
             for other in others:
                 families = {family for name in (source, other) if (family := self.index.sources[name].family)}
                 if self.identity(other) == source or len(families) > 1:
-                    why = (
-                        "is that source"
-                        if len(families) < 2
-                        else f"is of another family ({' and '.join(sorted(families))})"
-                    )
+                    of_another = f"is of another family ({' and '.join(sorted(families))})"
+                    why = "is that source" if len(families) < 2 else of_another
                     raise GalleryError(f"{self.folder}: {other!r} cannot be an alias of {source!r}: it {why}")
             joined = {self.identity(other) for other in others}
             moved = {name: source for name in self.index.sources if self.identity(name) in joined}
@@ -198,20 +207,13 @@ class Gallery:
                 raise GalleryError(f"{self.folder}: {none[0]!r} is no alias of a source")
             self._commit(aliases={k: v for k, v in self.index.aliases.items() if k not in aliases})
 
-    def _check_enrolled(self, sources: Sequence[str]) -> None:
-        for source in sources:
-            if source not in self.index.sources:
-                names = sorted(self.index.sources)
-                close = difflib.get_close_matches(source, names, 3, 0.5) or names[:10]
-                hint = f"the nearest names are: {', '.join(close)}" if close else "nothing is"
-                raise GalleryError(f"{self.folder}: {source!r} is not enrolled; {hint}")
-
     def enrol(
         self,
         embeddings: Embeddings,
         clips: Sequence[EnrolledClip],
         sources: Mapping[str, EnrolledSource],
         force: bool = False,
+        half: bool = False,
     ) -> Enrolled:
         """Add clips to their sources; a source that is new starts with them. Thresholds stay as they are.
 
@@ -222,6 +224,7 @@ class Gallery:
             clips: an id that is taken gets a number.
             sources: what is known of the sources; a family that is given must not contradict the one enrolled.
             force: also take a clip whose file is enrolled under another source.
+            half: keep the embeddings in half precision, L2-normalised: half the size, cosines within 1e-6.
 
         Raises:
             GalleryError: another extractor made the embeddings, a family contradicts, or a file is enrolled under
@@ -236,7 +239,8 @@ class Gallery:
                     f"{self.folder}: holds vectors of size {self.vectors.shape[1]}, not {embeddings.dim}"
                 )
             new, already = sort_out(self.clips, clips, force)
-            added = self._add([clips[i] for i in new], embeddings.vectors[new], sources) if new else ()
+            vectors = unit(embeddings.vectors[new]).astype(np.float16) if half else embeddings.vectors[new]
+            added = self._add([clips[i] for i in new], vectors, sources) if new else ()
         return Enrolled(added, already, clip_counts=self.clip_counts(), sources=len(self.names))
 
     def _add(
@@ -249,10 +253,9 @@ class Gallery:
             raise GalleryError(f"{self.folder}: {error}") from error
         renamed = with_free_ids(clips, self.clips.ids)
         number = max((segment.number for segment in self.index.segments), default=0) + 1
-        embeddings = Embeddings(tuple(clip.id for clip in renamed), vectors, self.index.extractor)
-        segment = write_segment(self.folder, number, embeddings, Clips.from_clips(renamed))
+        segment = write_segment(self.folder, number, vectors, Clips.from_clips(renamed), self.index.extractor)
         self._commit(segments=(*self.index.segments, segment), sources=sources)
-        return embeddings.ids
+        return tuple(clip.id for clip in renamed)
 
     def remove(self, source: str) -> int:
         """Take a source out; returns how many clips it had. It can be enrolled anew.
@@ -261,7 +264,7 @@ class Gallery:
             GalleryError: it is not enrolled.
         """
         with self._changing():
-            self._check_enrolled([source])
+            check_enrolled(self.folder, self.index.sources, [source])
             count = self.clip_counts()[source]
             last = max(segment.number for segment in self.index.segments)
             left = {name: details for name, details in self.index.sources.items() if name != source}

@@ -4,7 +4,8 @@
     GALLERY/segments/00001.safetensors   clips and their embeddings, see `segments`
 
 A segment is written once and never changed; the index holds its digest and is written last, in one move. Format 1
-had a second file a segment; it is read, and what is added to it is written as format 2.
+had a second file a segment; format 2 knew neither publishers nor titles. Both are read, and what is added to them is
+written as format 3.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from msgspec import Meta
 
 from synthprint import files
 from synthprint.errors import GalleryError
+from synthprint.gallery.gate import GATE, Gate, build_gate
 from synthprint.gallery.rules import Rule
 from synthprint.model.calibrations import SOURCES, SourceCalibrations, build_source_calibrations
 from synthprint.reading import doors
@@ -38,8 +40,8 @@ from synthprint.reading.schemas import (
 )
 from synthprint.types import TrialCount
 
-FORMAT = "synthprint-gallery-2"
-READABLE = ("synthprint-gallery-1", FORMAT)
+FORMAT = "synthprint-gallery-3"
+READABLE = ("synthprint-gallery-1", "synthprint-gallery-2", FORMAT)
 INDEX, SEGMENTS = "gallery.json", "segments"
 MAX_INDEX_BYTES = 256 << 20
 DEFAULT_BACKEND = "centroid"
@@ -64,19 +66,23 @@ class EnrolledClip:
         source: the enrolled source it stands for.
         sha256: of the file's bytes, hex; "" where there was no file.
         duration_s: length in seconds, where known.
+        publisher: who put it out, where known.
 
     Raises:
-        GalleryError: id or source is empty, or has characters that cannot be printed; sha256 is none.
+        GalleryError: id, source or publisher is empty, or has characters that cannot be printed; sha256 is none.
     """
 
     id: str
     source: str
     sha256: str = ""
     duration_s: float | None = None
+    publisher: str | None = None
 
     def __post_init__(self) -> None:
         _check_text(self.id, "the id of a clip")
         _check_text(self.source, "the name of a source")
+        if self.publisher is not None:
+            _check_text(self.publisher, "the publisher of a clip")
         if not SHA256.fullmatch(self.sha256):
             raise GalleryError(f"{self.sha256!r} will not do as the SHA-256 of {self.id}: it has 64 hex digits")
 
@@ -110,7 +116,13 @@ _SEGMENT: Any = table_schema(
 
 @dataclass(frozen=True)
 class EnrolledSource:
-    """An enrolled source: its family, what it is ("tts", "copysyn", "codec", "human"), and its vocoder.
+    """What is on record of an enrolled source.
+
+    Attributes:
+        family: the architecture it belongs to.
+        kind: what it does: "tts", "copysyn", "codec", "human", …
+        vocoder: what makes its waveform.
+        title: what people call it, where its name is a label: "Kokoro-82M" of "kokoro".
 
     Raises:
         GalleryError: one is given, and cannot be printed.
@@ -119,9 +131,10 @@ class EnrolledSource:
     family: str | None = None
     kind: str | None = None
     vocoder: str | None = None
+    title: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("family", "kind", "vocoder"):
+        for name in ("family", "kind", "vocoder", "title"):
             if (value := getattr(self, name)) is not None:
                 _check_text(value, f"the {name} of a source")
 
@@ -135,21 +148,24 @@ class BackendSetting:
         rule: when a source is named.
         calibrations: what a score is worth as evidence.
         components: the rules by which a component, "family" or "vocoder", is named.
+        gate: says whether the source of a clip is enrolled, in place of the rule's threshold; None: that does.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     rule: Rule | None = None
     calibrations: SourceCalibrations | None = None
     components: Mapping[str, Rule] = field(default_factory=dict)
+    gate: Gate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
+        table = {
             "options": dict(self.options),
             "rule": asdict(self.rule) if self.rule else None,
             "calibrations": self.calibrations.to_dict() if self.calibrations else None,
             "components": {name: asdict(rule) for name, rule in self.components.items()},
         }
+        return table | ({"gate": self.gate.to_dict()} if self.gate else {})
 
 
 @dataclass(frozen=True)
@@ -210,12 +226,14 @@ class _SettingTable(msgspec.Struct, forbid_unknown_fields=True):
     rule: _RULE | None
     calibrations: SOURCES | None = None
     components: dict[_COMPONENT, _RULE] | None = None
+    gate: GATE | None = None
 
 
 class _SourceTable(msgspec.Struct, forbid_unknown_fields=True):
     family: Text | None
     kind: Text | None
     vocoder: Text | None = None
+    title: Text | None = None
     extra: Any = None  # format 1 had it, always empty
 
 
@@ -244,7 +262,7 @@ def _index(table: _IndexTable) -> Index:
             backends[name] = _setting(setting)
     for name, source in table.sources.items():
         with within("sources", name):
-            sources[name] = EnrolledSource(source.family, source.kind, source.vocoder)
+            sources[name] = EnrolledSource(source.family, source.kind, source.vocoder, source.title)
     for place, segment in enumerate(table.segments):
         with within("segments", place):
             segments.append(construct(SegmentEntry, segment))
@@ -261,7 +279,9 @@ def _setting(table: _SettingTable) -> BackendSetting:
     for name, one in (table.components or {}).items():
         with within("components", name):
             components[name] = _rule(one)
-    return BackendSetting(table.options, rule, calibrations, components)
+    with within("gate"):
+        gate = build_gate(table.gate) if table.gate else None
+    return BackendSetting(table.options, rule, calibrations, components, gate)
 
 
 def _rule(table: Any) -> Rule:

@@ -5,6 +5,9 @@
         owners           [N] int32, the source of each clip, as an index into these
         sha256           [N, 32] uint8, of the clip's file; zeros where there was none
         durations_s      [N] float64; not a number where it is not known
+    and, where a publisher is known,
+        publishers_utf8  the names of the publishers in it, one a line
+        publisher_of     [N] int32, the publisher of each clip, as an index into these; -1 where it is not known
 
 Galleries of format 1 have a second file instead, 00001.jsonl, with a line per clip; they are read as ever.
 """
@@ -12,7 +15,7 @@ Galleries of format 1 have a second file instead, 00001.jsonl, with a line per c
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -30,6 +33,9 @@ from synthprint.types import Embeddings
 from synthprint.types.embeddings import EMBEDDINGS_FORMAT
 
 NO_FILE = bytes(32)
+NOBODY = np.zeros(0, np.int32)  # as the publishers of clips: of none is it known
+LINES = ("ids_utf8", "sources_utf8", "publishers_utf8")
+PUBLISHERS = ("publishers_utf8", "publisher_of")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +48,8 @@ class Clips(Sequence[EnrolledClip]):
         owners: [N] int, the source of each clip, as an index into `sources`.
         sha256: [N, 32] uint8.
         durations_s: [N] float64.
+        publishers: names of publishers.
+        publisher_of: [N] int, the publisher of each clip, as an index into `publishers`; -1 where it is not known.
 
     Raises:
         GalleryError: a name cannot be printed, or the columns do not fit each other.
@@ -52,15 +60,22 @@ class Clips(Sequence[EnrolledClip]):
     owners: np.ndarray
     sha256: np.ndarray
     durations_s: np.ndarray
+    publishers: tuple[str, ...] = ()
+    publisher_of: np.ndarray = field(default_factory=lambda: NOBODY)
 
     def __post_init__(self) -> None:
-        shapes = [self.owners.shape, self.sha256.shape, self.durations_s.shape]
-        if shapes != [(len(self),), (len(self), 32), (len(self),)] or self.sha256.dtype != np.uint8:
+        if self.publisher_of is NOBODY:
+            object.__setattr__(self, "publisher_of", np.full(len(self), -1, np.int32))
+        shapes = [column.shape for column in (self.owners, self.durations_s, self.publisher_of, self.sha256)]
+        if shapes != [(len(self),)] * 3 + [(len(self), 32)] or self.sha256.dtype != np.uint8:
             raise GalleryError(f"{len(self)} clips need columns of as many rows, not {shapes}")
         if len(self) and not 0 <= self.owners.min() <= self.owners.max() < len(self.sources):
             raise GalleryError(f"clips name sources outside the {len(self.sources)} listed")
-        if not all(self.ids) or not all(self.sources) or not "".join((*self.ids, *self.sources)).isprintable():
-            raise GalleryError("ids and names of sources must be printable text")
+        if len(self) and not -1 <= self.publisher_of.min() <= self.publisher_of.max() < len(self.publishers):
+            raise GalleryError(f"clips name publishers outside the {len(self.publishers)} listed")
+        names = (*self.ids, *self.sources, *self.publishers)
+        if not all(names) or not "".join(names).isprintable():
+            raise GalleryError("ids, and names of sources and publishers, must be printable text")
 
     @classmethod
     def from_clips(cls, clips: Iterable[EnrolledClip]) -> Clips:
@@ -68,6 +83,8 @@ class Clips(Sequence[EnrolledClip]):
         clips = tuple(clips)
         sources = tuple(dict.fromkeys(clip.source for clip in clips))
         position = {name: i for i, name in enumerate(sources)}
+        publishers = tuple(dict.fromkeys(clip.publisher for clip in clips if clip.publisher is not None))
+        row = {None: -1} | {name: i for i, name in enumerate(publishers)}
         digests = b"".join(bytes.fromhex(clip.sha256) or NO_FILE for clip in clips)
         return cls(
             tuple(clip.id for clip in clips),
@@ -75,6 +92,8 @@ class Clips(Sequence[EnrolledClip]):
             np.array([position[clip.source] for clip in clips], np.int32),
             np.frombuffer(digests, np.uint8).reshape(-1, 32),
             np.array([np.nan if clip.duration_s is None else clip.duration_s for clip in clips], np.float64),
+            publishers,
+            np.array([row[clip.publisher] for clip in clips], np.int32),
         )
 
     def __len__(self) -> int:
@@ -88,11 +107,13 @@ class Clips(Sequence[EnrolledClip]):
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         digest, duration_s = self.sha256[index].tobytes(), float(self.durations_s[index])
+        publisher = int(self.publisher_of[index])
         return EnrolledClip(
             self.ids[index],
             self.sources[self.owners[index]],
             digest.hex() if digest != NO_FILE else "",
             None if np.isnan(duration_s) else duration_s,
+            self.publishers[publisher] if publisher >= 0 else None,
         )
 
     @classmethod
@@ -104,18 +125,42 @@ class Clips(Sequence[EnrolledClip]):
         """
         position = {name: i for i, name in enumerate(sources)}
         owners = [np.array([position.get(name, -1) for name in part.sources])[part.owners] for part in parts]
+        publishers = tuple(dict.fromkeys(chain.from_iterable(part.publishers for part in parts)))
+        row = {name: i for i, name in enumerate(publishers)}
+        published = [np.array([*(row[name] for name in part.publishers), -1])[part.publisher_of] for part in parts]
         return cls(
             tuple(chain.from_iterable(part.ids for part in parts)),
             sources,
             np.concatenate([np.zeros(0, np.int64), *owners]),
             np.concatenate([np.zeros((0, 32), np.uint8), *(part.sha256 for part in parts)]),
             np.concatenate([np.zeros(0), *(part.durations_s for part in parts)]),
+            publishers,
+            np.concatenate([np.zeros(0, np.int64), *published]),
         )
 
     def take(self, positions: np.ndarray) -> Clips:
         """Those at `positions`."""
         ids = tuple(self.ids[i] for i in positions)
-        return Clips(ids, self.sources, self.owners[positions], self.sha256[positions], self.durations_s[positions])
+        owners, sha256, durations_s = self.owners[positions], self.sha256[positions], self.durations_s[positions]
+        return Clips(
+            ids, self.sources, owners, sha256, durations_s, self.publishers, self.publisher_of[positions]
+        )  # fmt: skip
+
+    def count_publishers(self, owners: np.ndarray, sources: int) -> tuple[dict[str, int], ...]:
+        """Of each of S sources: publisher -> how many of its clips it put out, the most first.
+
+        Args:
+            owners: [N], the source of each clip.
+            sources: S.
+        """
+        counts: tuple[dict[str, int], ...] = tuple({} for _ in range(sources))
+        width = len(self.publishers) + 1
+        pairs, clips = np.unique(owners * width + self.publisher_of + 1, return_counts=True)
+        for pair, count in sorted(zip(pairs.tolist(), clips.tolist(), strict=True), key=lambda item: -item[1]):
+            source, publisher = divmod(pair, width)
+            if publisher:
+                counts[source][self.publishers[publisher - 1]] = count
+        return counts
 
     def find_files(self, digests: Collection[str]) -> list[int]:
         """Positions of the clips whose file has one of these SHA-256 digests, hex."""
@@ -136,18 +181,20 @@ def segment_paths(gallery: Path, segment: SegmentEntry) -> list[Path]:
     return [stem.with_suffix(".safetensors"), *([stem.with_suffix(".jsonl")] if segment.clips_sha256 else [])]
 
 
-def write_segment(gallery: Path, number: int, embeddings: Embeddings, clips: Clips) -> SegmentEntry:
-    """Write a segment; it counts once the index names it."""
+def write_segment(gallery: Path, number: int, vectors: np.ndarray, clips: Clips, extractor: str) -> SegmentEntry:
+    """Write a segment of clips and their vectors [N, D]; it counts once the index names it."""
     (path,) = segment_paths(gallery, SegmentEntry(number, len(clips), ""))
     tensors = {
-        "vectors": embeddings.vectors,
+        "vectors": vectors,
         "ids_utf8": _lines(clips.ids),
         "sources_utf8": _lines(clips.sources),
         "owners": clips.owners.astype(np.int32),
         "sha256": np.ascontiguousarray(clips.sha256),
         "durations_s": clips.durations_s,
     }
-    files.write_tensors(path, tensors, {"format": EMBEDDINGS_FORMAT, "extractor": embeddings.extractor})
+    if clips.publishers:
+        tensors |= dict(zip(PUBLISHERS, (_lines(clips.publishers), clips.publisher_of.astype(np.int32)), strict=True))
+    files.write_tensors(path, tensors, {"format": EMBEDDINGS_FORMAT, "extractor": extractor})
     return SegmentEntry(number, len(clips), doors.sha256(path))
 
 
@@ -203,14 +250,21 @@ COLUMNS = {
     "owners": Column(WHOLE, 1),
     "sha256": Column(BYTES, 2),
     "durations_s": Column(FLOATS, 1),
+    "publishers_utf8": Column(BYTES, 1),
+    "publisher_of": Column(WHOLE, 1),
 }
 
 
 def _read_columns(path: Path) -> tuple[Embeddings, Clips]:
     with open_tensors(path) as file:
-        tensors, extractor = file.take(COLUMNS), file.metadata.get("extractor", "")
-    ids, sources = (tuple(tensors[key].tobytes().decode("utf-8").split("\n")) for key in ("ids_utf8", "sources_utf8"))
-    clips = Clips(ids, sources, tensors["owners"], tensors["sha256"], tensors["durations_s"])
+        tensors = file.take(COLUMNS, optional=() if PUBLISHERS[0] in file.places else PUBLISHERS)
+        extractor = file.metadata.get("extractor", "")
+    names = {key: tuple(tensors[key].tobytes().decode("utf-8").split("\n")) for key in tensors if key in LINES}
+    ids, sources, publishers = (names.get(key, ()) for key in LINES)
+    publisher_of = tensors.get(PUBLISHERS[1], NOBODY)
+    clips = Clips(
+        ids, sources, tensors["owners"], tensors["sha256"], tensors["durations_s"], publishers, publisher_of
+    )  # fmt: skip
     return Embeddings(ids, tensors["vectors"], extractor), clips
 
 

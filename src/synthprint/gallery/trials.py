@@ -17,27 +17,36 @@ from synthprint.types import IdentificationTrials, Labelled, ScoredTrials
 
 
 def trials(
-    backend: Backend, vectors: np.ndarray, owners: np.ndarray, names: Sequence[str], development: Labelled | None
+    backend: Backend,
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    names: Sequence[str],
+    development: Labelled | None,
+    publishers: np.ndarray | None = None,
 ) -> tuple[IdentificationTrials, IdentificationTrials]:
     """Known and unknown trials: of development clips; a kind that they lack is `held_out` of the enrolled ones."""
     if development is None:
-        return held_out(backend, vectors, owners, names)
+        return held_out(backend, vectors, owners, names, publishers)
     position = {name: i for i, name in enumerate(names)}
     truth = np.array([position.get(source, -1) for source in development.sources])
     sources = np.asarray(development.sources, dtype=object)
-    scores = backend.enrol(vectors, owners)(development.vectors)
+    scores = backend.enrol(vectors, owners, publishers)(development.vectors)
     known, unknown = (
         IdentificationTrials.from_matrix(scores[:, part], truth[part], sources[part], development.data)
         for part in (truth >= 0, truth < 0)
     )
     if len(known) and len(unknown):
         return known, unknown
-    held_known, held_unknown = held_out(backend, vectors, owners, names)
+    held_known, held_unknown = held_out(backend, vectors, owners, names, publishers)
     return (known if len(known) else held_known), (unknown if len(unknown) else held_unknown)
 
 
 def held_out(
-    backend: Backend, vectors: np.ndarray, owners: np.ndarray, names: Sequence[str]
+    backend: Backend,
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    names: Sequence[str],
+    publishers: np.ndarray | None = None,
 ) -> tuple[IdentificationTrials, IdentificationTrials]:
     """Trials from the enrolled clips alone, no clip ever scored against itself.
 
@@ -47,13 +56,14 @@ def held_out(
     Args:
         vectors, owners: the enrolled clips [N, D] and the source of each [N], as an index into `names`.
         names: S sources.
+        publishers: [N] the publisher of each, as a number, -1 where unknown.
 
     Returns:
         Known trials, of the clips that are not alone in their source; and unknown trials, where S >= 2.
     """
     clips = np.arange(len(vectors))
     sources = np.asarray(names, dtype=object)[owners]
-    scores, without = left_out_scores(vectors, owners, backend)  # [S, N]
+    scores, without = left_out_scores(vectors, owners, backend, publishers)  # [S, N]
     several = np.flatnonzero(np.isfinite(scores[owners, clips]))  # not those that are alone in their source
     known = IdentificationTrials.from_matrix(
         scores[:, several], owners[several], sources[several], "enrolled clips, one left out at a time"
@@ -73,19 +83,20 @@ def component_trials(
     names: Sequence[str],
     values: Mapping[str, str],
     test: Labelled,
+    publishers: np.ndarray | None = None,
 ) -> tuple[IdentificationTrials, IdentificationTrials]:
     """Trials of a component, such as the vocoder: each clip against all sources but its own.
 
     In a known trial another source has the clip's value, in an unknown one none has.
 
     Args:
-        vectors, owners, names: as for `held_out`.
+        vectors, owners, names, publishers: as for `held_out`.
         values: of the sources, enrolled or not, whose component is on record.
         test: clips; they may be the enrolled ones.
     """
     row = {name: i for i, name in enumerate(names)}
     own = np.array([row.get(source, -1) for source in test.sources])
-    scores = scores_without_own(vectors, owners, backend, test.vectors, own)
+    scores = scores_without_own(vectors, owners, backend, test.vectors, own, publishers)
     on_record = np.array([i for i, name in enumerate(names) if name in values], np.int64)
     clips = np.array([i for i, source in enumerate(test.sources) if source in values], np.int64)
     component_names, component_best = component_scores(

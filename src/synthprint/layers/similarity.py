@@ -148,6 +148,14 @@ class BatchSources:
         """Logits [B, B] with those of the places that stand for no source at -∞."""
         return logits.masked_fill(self.owner != _places(self.owner), -torch.inf)
 
+    def without_undecided(self, logits: Tensor, undecided: Tensor | None) -> Tensor:
+        """Logits [B, B] of each utterance and the source of each place, with some at -∞: those of the sources that
+        the utterance is undecided with any utterance of, by `undecided` [B, B]."""
+        if undecided is None:
+            return logits
+        sources = undecided.to(self.members.dtype) @ self.members > 0
+        return logits.masked_fill(sources & ~self.source_places(), -torch.inf)
+
     def source_cross_entropy(self, logits: Tensor) -> Tensor:
         """Mean of -log softmax(logits)[own source] over the sources; logits [B, B], a row for each utterance."""
         places = _places(self.owner)

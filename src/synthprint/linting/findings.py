@@ -35,7 +35,11 @@ SEVERITIES: Mapping[str, Severity] = MappingProxyType(
         "small-source": "warning",
         "dominant-sources": "warning",
         "known-families": "warning",
+        "publisher-bound": "warning",
         "shortcut": "warning",
+        "publisher-shortcut": "warning",
+        "crossing-sources": "note",
+        "shared-publishers": "note",
         "shared-speakers": "note",
         "unchecked": "note",
     }

@@ -13,6 +13,7 @@ from synthprint.errors import MissingDependency
 from synthprint.linting import partitions
 from synthprint.linting.findings import Finding, Severity
 from synthprint.linting.inspection import Inspection, inspect_all
+from synthprint.linting.publishers import measure_publishers
 from synthprint.linting.shortcuts import FOLDS, MAX_SOURCES, Shortcuts, measure_shortcuts
 from synthprint.manifests.opening import distinct
 from synthprint.types import Manifest, Utterance
@@ -44,6 +45,8 @@ class Report:
         findings: errors first, then warnings, then notes.
         shortcuts: None where no audio was looked at, or too little, or scikit-learn is not installed.
         remarks: what was looked at, and what was not.
+        publishers: how well the publisher can be guessed, over all clips and within one source (see
+            `measure_publishers`); empty where fewer than two are named.
     """
 
     manifest: str
@@ -53,6 +56,7 @@ class Report:
     findings: tuple[Finding, ...]
     shortcuts: Shortcuts | None
     remarks: tuple[str, ...]
+    publishers: tuple[Shortcuts, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """How many findings have `severity`."""
@@ -75,7 +79,7 @@ def lint(
         workers: threads that read files; None lets Python choose.
     """
     findings = partitions.check(manifest)
-    shortcuts, remarks = None, ["no file was looked at"]
+    shortcuts, of_publishers, remarks = None, tuple[Shortcuts, ...](), ["no file was looked at"]
     if audio:
         rows = distinct(manifest).utterances
         decode = _sample(rows, clips_per_source)
@@ -83,10 +87,11 @@ def lint(
         findings += _file_findings(rows, inspections)
         try:
             shortcuts, missing = measure_shortcuts([u.source for u in rows], inspections), False
+            of_publishers = measure_publishers(rows, inspections)
         except MissingDependency:
             missing = True
-        if shortcuts and (finding := shortcuts.finding()):
-            findings.append(finding)
+        measured = (*([shortcuts] if shortcuts else []), *of_publishers)
+        findings += [finding for one in measured if (finding := one.finding())]
         remarks = _looked_at(rows, inspections, clips_per_source)
         remarks += [WITHOUT_TREES] if missing else _of_shortcuts(shortcuts)
     return Report(
@@ -97,6 +102,7 @@ def lint(
         findings=tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity))),
         shortcuts=shortcuts,
         remarks=tuple(remarks),
+        publishers=of_publishers,
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Literal
 
+from synthprint.linting import publishers
 from synthprint.linting.findings import Finding, listed
 from synthprint.types import SPLITS, Manifest, Utterance
 from synthprint.wording import counted
@@ -38,6 +39,7 @@ def check(manifest: Manifest) -> list[Finding]:
         _small_sources(rows),
         _dominant_sources(rows),
         _known_families(rows, in_train),
+        publishers.check(rows),
         _unchecked(rows),
     )
     return list(itertools.chain.from_iterable(checks))

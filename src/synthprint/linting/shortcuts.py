@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,7 @@ SPLITS_TRIED = 4  # at each node, a random one of each of so many features, of w
 MAX_DEPTH = 14
 MAX_SOURCES = 200  # with more, those with most clips: bounds the time
 MARGIN = 0.1  # above chance, and above what luck explains, from which on a shortcut is a finding
+Target = Literal["source", "publisher"]
 SEED = 2506  # the same corpus always gives the same figures
 ALL = "all together"
 GROUPS = {
@@ -53,11 +55,13 @@ class Shortcuts:
     """What trivial features give away.
 
     Attributes:
-        clips, sources: what was guessed over.
+        clips, sources: what was guessed over; with another `target`, how many of that.
         left_out: how many sources were not: those with fewer than FOLDS usable clips, or beyond MAX_SOURCES.
         chance: 1 / sources.
         groups: one per group of features, and ALL.
         easiest: the sources that all features together name best, with the share of their clips named rightly.
+        target: what was guessed of each clip.
+        within: the source whose clips alone were looked at; "" is all clips.
     """
 
     clips: int
@@ -66,6 +70,8 @@ class Shortcuts:
     chance: float
     groups: tuple[Shortcut, ...]
     easiest: tuple[tuple[str, float], ...]
+    target: Target = "source"
+    within: str = ""
 
     def finding(self) -> Finding | None:
         """The finding that this amounts to, if it is clearly above chance."""
@@ -73,17 +79,25 @@ class Shortcuts:
         together = next(s.balanced_accuracy for s in self.groups if s.group == ALL)
         if together < self.chance + MARGIN + luck:
             return None
+        clips = f"the {self.clips:,} clips of {self.within}" if self.within else "the clips"
         message = (
-            f"trivial features alone name the source of {together:.0%} of the clips (balanced; chance "
+            f"trivial features alone name the {self.target} of {together:.0%} of {clips} (balanced; chance "
             f"{self.chance:.1%}): report this beside every figure, and train against it"
         )
-        return Finding("shortcut", self.clips, message, tuple(f"{name} ({hit:.0%})" for name, hit in self.easiest))
+        code = "shortcut" if self.target == "source" else "publisher-shortcut"
+        return Finding(code, self.clips, message, tuple(f"{name} ({hit:.0%})" for name, hit in self.easiest))
 
 
-def measure_shortcuts(sources: Sequence[str], inspections: Sequence[Inspection]) -> Shortcuts | None:
+def measure_shortcuts(
+    sources: Sequence[str], inspections: Sequence[Inspection], target: Target = "source", within: str = ""
+) -> Shortcuts | None:
     """How well `sources` can be guessed from what the `inspections` of their files found.
 
-    Files that were not decoded, and copies of a file, are left out.
+    Files that were not decoded, copies of a file, and clips without a name ("") are left out.
+
+    Args:
+        sources: [N] names; with another `target`, names of that.
+        target, within: see `Shortcuts`.
 
     Returns:
         None where fewer than two sources have FOLDS clips.
@@ -93,7 +107,7 @@ def measure_shortcuts(sources: Sequence[str], inspections: Sequence[Inspection])
     """
     first: dict[str, int] = {}
     for index, seen in enumerate(inspections):
-        if seen.traits is not None:
+        if seen.traits is not None and sources[index]:
             first.setdefault(seen.sha256, index)
     counts = Counter(sources[i] for i in first.values())
     largest = sorted((-n, name) for name, n in counts.items() if n >= FOLDS)[:MAX_SOURCES]
@@ -111,7 +125,8 @@ def measure_shortcuts(sources: Sequence[str], inspections: Sequence[Inspection])
         groups.append(Shortcut(group, features, float(hits.mean())))
     # ALL comes last, so `hits` is its share of right guesses for each source.
     easiest = tuple((names[i], float(hits[i])) for i in np.argsort(-hits, kind="stable")[:5])
-    return Shortcuts(len(kept), len(names), len(counts) - len(names), 1 / len(names), tuple(groups), easiest)
+    left_out = len(counts) - len(names)
+    return Shortcuts(len(kept), len(names), left_out, 1 / len(names), tuple(groups), easiest, target, within)
 
 
 def _columns(inspections: Sequence[Inspection]) -> dict[str, np.ndarray]:

@@ -32,6 +32,7 @@ class AngularPrototypical(nn.Module):
     """
 
     utterances_per_source = 2
+    takes_undecided = True
 
     def __init__(
         self,
@@ -45,15 +46,20 @@ class AngularPrototypical(nn.Module):
         require_sizes(dim, sources)
         self.logits = ScaledCosine(init_scale, init_bias, similarity_floor)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, undecided: Tensor | None = None) -> Tensor:
         """Embeddings [B, D], labels [B] int64: scalar.
+
+        Args:
+            undecided: [B, B], pairs that are neither of one source nor surely of two. A centroid of a source
+                that a query is undecided with is left out of its softmax.
 
         Raises:
             RecipeError: the batch has one source only, or a single utterance of one.
         """
         with full_precision(embeddings) as x:
             batch = BatchSources.from_labels(labels, x.dtype)
-            return batch.source_cross_entropy(self.logits(cosines(x, marked_means(batch.others, x))))
+            logits = self.logits(cosines(x, marked_means(batch.others, x)))
+            return batch.source_cross_entropy(batch.without_undecided(logits, undecided))
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

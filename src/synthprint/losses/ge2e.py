@@ -34,6 +34,7 @@ class GE2E(nn.Module):
     """
 
     utterances_per_source = 2
+    takes_undecided = True
 
     def __init__(
         self,
@@ -47,8 +48,12 @@ class GE2E(nn.Module):
         require_sizes(dim, sources)
         self.logits = ScaledCosine(init_scale, init_bias, similarity_floor)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, undecided: Tensor | None = None) -> Tensor:
         """Embeddings [B, D], labels [B] int64: scalar.
+
+        Args:
+            undecided: [B, B], pairs that are neither of one source nor surely of two. A centroid of a source
+                that an utterance is undecided with is left out of its softmax.
 
         Raises:
             RecipeError: the batch has one source only, or a single utterance of one.
@@ -58,7 +63,8 @@ class GE2E(nn.Module):
             similarity = cosines(x, marked_means(batch.members, x))  # [B, B]
             left_out = F.cosine_similarity(x, marked_means(batch.others, x))  # [B]
             similarity = torch.where(batch.source_places(), left_out[:, None], similarity)
-            return F.cross_entropy(batch.without_empty_places(self.logits(similarity)), batch.owner)
+            logits = batch.without_undecided(self.logits(similarity), undecided)
+            return F.cross_entropy(batch.without_empty_places(logits), batch.owner)
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

@@ -21,13 +21,18 @@ class Prototypical(nn.Module):
     """
 
     utterances_per_source = 2
+    takes_undecided = True
 
     def __init__(self, dim: int, sources: int) -> None:
         super().__init__()
         require_sizes(dim, sources)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, undecided: Tensor | None = None) -> Tensor:
         """Embeddings [B, D], labels [B] int64: scalar.
+
+        Args:
+            undecided: [B, B], pairs that are neither of one source nor surely of two. A centroid of a source
+                that a query is undecided with is left out of its softmax.
 
         Raises:
             RecipeError: the batch has one source only, or a single utterance of one.
@@ -35,7 +40,7 @@ class Prototypical(nn.Module):
         with full_precision(embeddings) as x:
             batch = BatchSources.from_labels(labels, x.dtype)
             distances = (x[:, None] - marked_means(batch.others, x)).square().sum(dim=2)  # [B, B]
-            return batch.source_cross_entropy(-distances)
+            return batch.source_cross_entropy(batch.without_undecided(-distances, undecided))
 
     def predict(self, embeddings: Tensor) -> None:  # noqa: ARG002
         """None: no classifier is learnt."""

@@ -26,6 +26,7 @@ class Triplet(nn.Module):
     """
 
     utterances_per_source = 2
+    takes_undecided = True
 
     def __init__(self, dim: int, sources: int, margin: float = 0.2) -> None:
         super().__init__()
@@ -33,8 +34,12 @@ class Triplet(nn.Module):
         require(0 < margin < 4, "margin", margin, "above 0 and below 4 (a difference of squared distances)")
         self.margin = margin
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, undecided: Tensor | None = None) -> Tensor:
         """Embeddings [B, D], labels [B] int64: scalar.
+
+        Args:
+            undecided: [B, B], pairs that are neither of one source nor surely of two. They are no negatives; a
+                pair without one counts as 0.
 
         Raises:
             RecipeError: the batch has one source only, or a single utterance of one.
@@ -45,7 +50,10 @@ class Triplet(nn.Module):
             same = owner[:, None] == owner
             anchor, positive = (same & ~torch.eye(len(x), dtype=torch.bool, device=x.device)).nonzero(as_tuple=True)
             near = distances[anchor, positive]  # [P]
-            far = self._negatives(distances[anchor], ~same[anchor], near[:, None])
+            negative = ~same if undecided is None else ~same & ~undecided
+            far = self._negatives(distances[anchor], negative[anchor], near[:, None])
+            if undecided is not None:
+                far = torch.where(negative.any(dim=1)[anchor], far, torch.inf)
             return F.relu(near - far + self.margin).mean()
 
     @staticmethod

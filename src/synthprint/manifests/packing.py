@@ -52,6 +52,7 @@ class Pack:
 
     Attributes:
         manifest: the utterances that could be decoded.
+        folder: the store.
         failures: path -> reason, of those that could not, or are silent.
         lengths: [N] int64, samples of each utterance.
         hashes: N SHA-256 digests of the decoded samples.
@@ -59,9 +60,10 @@ class Pack:
     """
 
     def __init__(
-        self, manifest: Manifest, entries: list[_Entry], samples: np.ndarray, failures: dict[str, str]
+        self, manifest: Manifest, entries: list[_Entry], samples: np.ndarray, failures: dict[str, str], folder: Path
     ) -> None:
         self.manifest = manifest
+        self.folder = folder
         self.failures = failures
         self.lengths = np.array([entry.length for entry in entries], dtype=np.int64)
         self.hashes = [entry.sha256 for entry in entries]
@@ -81,7 +83,7 @@ class Pack:
         """
         part = self.manifest.split(name)
         places = [i for i, u in enumerate(self.manifest) if u.split == name]
-        return Pack(part, [self._entries[i] for i in places], self._samples, self.failures)
+        return Pack(part, [self._entries[i] for i in places], self._samples, self.failures, self.folder)
 
     def wave(self, index: int, start: int = 0, length: int | None = None) -> np.ndarray:
         """Samples of utterance `index` as float32 [T]; only the part asked for is read."""
@@ -123,7 +125,7 @@ def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
     """
     folder = folder or default_folder(manifest)
     paths = [os.path.abspath(manifest.audio_path(u)) for u in manifest]
-    with _writable(folder), locked(folder):
+    with writable(folder, "the decoded audio"), locked(folder):
         entries = _read_index(folder)
         reasons = _append(list(dict.fromkeys(path for path in paths if path not in entries)), folder, entries)
     failures = {u.path: reasons[path] for u, path in zip(manifest, paths, strict=True) if path in reasons}
@@ -133,17 +135,22 @@ def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
         raise ManifestError(f"{manifest.name}: none of {len(manifest)} files could be decoded; {path}: {reason}")
     samples = np.memmap(folder / SAMPLES, np.int16, mode="r")
     in_order = [entries[path] for path in paths if path in entries]
-    return Pack(replace(manifest, utterances=usable), in_order, samples, failures)
+    return Pack(replace(manifest, utterances=usable), in_order, samples, failures, folder)
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path, what: str) -> Iterator[None]:
+    """An OSError in the block is that `what` cannot be stored in `folder`.
+
+    Raises:
+        ManifestError: there was one.
+    """
     try:
         yield
     except (OSError, OutputError) as error:
         reason = error.reason if isinstance(error, OutputError) else error.strerror
         raise ManifestError(
-            f"{folder}: the decoded audio cannot be stored here ({reason}); "
+            f"{folder}: {what} cannot be stored here ({reason}); "
             "make room, or name another folder for it, or for all of the cache (SYNTHPRINT_CACHE)",
             parameter="pack",
         ) from error

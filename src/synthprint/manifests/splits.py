@@ -1,29 +1,34 @@
-"""Several data sets into one manifest whose splits keep sources, and sentences, apart.
+"""Several data sets into one manifest whose splits keep sources, and sentences or publishers, apart.
 
 A list of held-out sources names those that training never meets: they are dev or test. Of the other sources, clips go
 to train, dev and test by their sentence, and the same sentence goes the same way in all of them; or by speaker, where a
-source speaks too few texts for that. Nothing is random: a hash of the sentence decides.
+source speaks too few texts for that. Or they go by their publisher, all of whose clips go the same way. A corpus may
+also keep the splits that it comes with. Nothing is random: a hash of sentence or publisher decides.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from synthprint.errors import ManifestError
+from synthprint.manifests.aliases import LABEL, merged
 from synthprint.manifests.corpora import COLUMN
+from synthprint.manifests.spreading import Caps, capped
 from synthprint.reading import doors
 from synthprint.reading.schemas import Text, checked
-from synthprint.types import Manifest, Utterance
+from synthprint.types import SPLITS, Manifest, Utterance
 
 FEW_TEXTS = 4  # with fewer, a source is split by speaker
 SHARES = (("train", 0.76), ("dev", 0.88), ("test", 1.0))  # split -> where it ends in [0, 1)
 MOST_BYTES = 1 << 20  # of a file of held-out sources
+By = Literal["sentence", "publisher"]
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,14 @@ def split_by_hash(key: str) -> str:
     return next(name for name, end in SHARES if position(key) < end)
 
 
-def with_splits(manifest: Manifest, held_out: HeldOut) -> Iterator[Utterance]:
+def with_splits(
+    manifest: Manifest, held_out: HeldOut, publishers: Mapping[str, str] | None = None
+) -> Iterator[Utterance]:
     """The utterances of one corpus with their splits; those that no split may have are left out.
+
+    Args:
+        publishers: publisher -> its split, which goes before that of the sentence. A held-out source goes where it is
+            held out all the same.
 
     Raises:
         ManifestError: a held-out source is not in the manifest.
@@ -89,25 +100,87 @@ def with_splits(manifest: Manifest, held_out: HeldOut) -> Iterator[Utterance]:
         held = held_out.split(u.source)
         if held and held_out.new_sentences and of_sentence == "train":
             continue  # its sentence is one that others train on
-        yield replace(u, split=held or of_sentence)
+        yield replace(u, split=held or (publishers or {}).get(u.publisher or "", of_sentence))
 
 
-def joined(corpora: Mapping[str, Manifest], held_out: Mapping[str, HeldOut]) -> Manifest:
+def joined(
+    corpora: Mapping[str, Manifest], held_out: Mapping[str, HeldOut], *, aliases: Mapping[str, str] | None = None,
+    by: By = "sentence", keep_splits: Collection[str] = (), caps: Caps | None = None,
+) -> Manifest:  # fmt: skip
     """One manifest of several corpora, with splits, and the column `corpus`.
 
     Args:
         corpora: name -> its manifest. Ids get the name in front.
-        held_out: name -> the sources that training never meets.
+        held_out: name -> the sources that training never meets, by the names that they have in the corpus.
+        aliases: alias -> the source that it stands for; see `aliases.merged`.
+        by: "sentence", or "publisher": all clips of a publisher go to one split, in all corpora. Clips without a
+            publisher go by their sentence.
+        keep_splits: names of corpora whose clips stay in the splits that they come with. With `by` "publisher", a
+            publisher of theirs goes the same way elsewhere.
+        caps: how many clips a source may have; see `spreading.spread`.
 
     Raises:
-        ManifestError: a held-out source, or a corpus of one, is not there.
+        ManifestError: a held-out source, or a corpus of one or to be kept, is not there; a corpus that keeps its splits
+            has clips without one, or sources to be held out; or an alias stands for nothing.
     """
-    if missing := set(held_out) - set(corpora):
-        raise ManifestError(f"no corpus is called {sorted(missing)[0]!r}, of which sources are to be held out")
-    utterances = []
+    for name in (*held_out, *keep_splits):
+        if name not in corpora:
+            what = "of which sources are to be held out" if name in held_out else "of which the splits are to stay"
+            raise ManifestError(f"no corpus is called {name!r}, {what}")
+    _check_kept(corpora, held_out, keep_splits)
+    aliases = aliases or {}
+    held = {name: _renamed(one, aliases, corpora[name]) for name, one in held_out.items()}
+    corpora = merged(corpora, aliases)
+    publishers = _publisher_splits(corpora, keep_splits) if by == "publisher" else {}
+    utterances: list[Utterance] = []
     for name, manifest in corpora.items():
-        for u in with_splits(manifest, held_out.get(name, HeldOut())):
+        stays = name in keep_splits
+        for u in manifest if stays else with_splits(manifest, held.get(name, HeldOut()), publishers):
             path, extra = str(manifest.audio_path(u).absolute()), {**u.extra, COLUMN: name}
             changed = replace(u, id=f"{name}/{u.id}", path=path, extra=extra, source_seen=None, language_seen=None)
             utterances.append(changed)
+    if caps:
+        utterances = capped(utterances, caps)
     return Manifest(tuple(utterances), Path("/")).with_seen()
+
+
+def held_out_but_met(manifest: Manifest, held_out: Mapping[str, HeldOut]) -> list[str]:
+    """The sources that one corpus holds out and another trains on, of a manifest that `joined` has made."""
+    held = {
+        u.source
+        for u in manifest
+        for one in [held_out.get(u.extra[COLUMN])]
+        if one and (one.split(u.source) or one.split(u.extra.get(LABEL, "")))
+    }
+    return sorted(held & {u.source for u in manifest if u.split == "train"})
+
+
+def _check_kept(corpora: Mapping[str, Manifest], held_out: Mapping[str, HeldOut], keep_splits: Collection[str]) -> None:
+    for name in keep_splits:
+        if name in held_out:
+            raise ManifestError(f"corpus {name!r} keeps its splits, so none of its sources can be held out")
+        bare = next((u for u in corpora[name] if u.split is None), None)
+        if bare is not None:
+            raise ManifestError(f"corpus {name!r} is to keep its splits, and {bare.id!r} has none")
+
+
+def _renamed(held_out: HeldOut, aliases: Mapping[str, str], manifest: Manifest) -> HeldOut:
+    """The same by the names that aliases stand for.
+
+    Raises:
+        ManifestError: a held-out source is not in the manifest.
+    """
+    if missing := {*held_out.dev, *held_out.test} - set(manifest.sources):
+        raise ManifestError(f"{manifest.name}: has no source {sorted(missing)[0]!r}, which is to be held out")
+    dev, test = (tuple(aliases.get(name, name) for name in names) for names in (held_out.dev, held_out.test))
+    return replace(held_out, dev=dev, test=test)
+
+
+def _publisher_splits(corpora: Mapping[str, Manifest], keep_splits: Collection[str]) -> dict[str, str]:
+    """Publisher -> its split: that of a corpus which keeps its own, where there are several the last of SPLITS."""
+    publishers = {u.publisher for manifest in corpora.values() for u in manifest if u.publisher}
+    splits = {publisher: split_by_hash(publisher) for publisher in publishers}
+    stay = {(u.publisher, u.split) for name in keep_splits for u in corpora[name] if u.publisher and u.split}
+    for split in SPLITS:
+        splits |= {publisher: split for publisher, of in stay if of == split and publisher}
+    return splits

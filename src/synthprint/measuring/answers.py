@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from synthprint.errors import CalibrationError, GalleryError
 from synthprint.extractor.runtime import Extractor
 from synthprint.gallery.backend import fitted_backend
 from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.publishers import n_publishers
 from synthprint.measuring.degraded import EmbeddedLevel, NotMeasurable
 from synthprint.measuring.evidence import Folds
 from synthprint.model.limits import Limits, beyond
@@ -79,10 +80,11 @@ class AnswerRates:
         rule = gallery.setting(backend).rule
         if rule is None:
             raise GalleryError(f"{gallery.folder}: no threshold is set for {backend}; calibrate the gallery first")
-        self._threshold = rule.threshold
+        self._threshold, gate = rule.threshold, gallery.setting(backend).gate
+        self._gate = gate if gate and gate.serves(len(gallery.names)) else None
         self._row = {name: i for i, name in enumerate(gallery.names)}
         self._gallery, self._backend = gallery, fitted_backend(gallery, backend)
-        self._scorer = self._backend.enrol(gallery.vectors, gallery.owners)
+        self._scorer = self._backend.enrol(gallery.vectors, gallery.owners, gallery.publishers)
         paths = {u.id: clips.audio_path(u) for u in clips}
         enrolled = gallery.enrolled_among(paths)
         self._outside = {key for key, path in paths.items() if path.is_file() and key not in enrolled}
@@ -95,18 +97,22 @@ class AnswerRates:
         vectors, sources = clips.vectors, np.array(clips.sources, dtype=object)
         truth = np.array([self._row.get(self._gallery.identity(source), -1) for source in clips.sources])
         here = truth >= 0
-        known = (
-            IdentificationTrials.from_matrix(self._scorer(vectors[here]), truth[here], sources[here])
-            if here.any()
-            else None
-        )
+        known = self._read(self._scorer(vectors[here]), truth[here], sources[here]) if here.any() else None
         scores = scores_without_own(self._gallery.vectors, self._gallery.owners, self._backend, vectors, truth)
-        unknown = IdentificationTrials.from_matrix(scores, np.full(len(clips), -1), sources)
+        unknown = self._read(scores, np.full(len(clips), -1), sources)
+        threshold = self._threshold if self._gate is None else 0.0
         return {
-            "false_rejection": _rate(known, known.scores < self._threshold) if known else None,
-            "false_acceptance": _rate(unknown, unknown.scores >= self._threshold),
+            "false_rejection": _rate(known, known.scores < threshold) if known else None,
+            "false_acceptance": _rate(unknown, unknown.scores >= threshold),
             "accuracy": _rate(known, known.correct) if known else None,
         }
+
+    def _read(self, scores: np.ndarray, truth: np.ndarray, sources: np.ndarray) -> IdentificationTrials:
+        """The trials with what decides in place of the best score: the gate's output, where there is one."""
+        trials = IdentificationTrials.from_matrix(scores, truth, sources)
+        if self._gate is None:
+            return trials
+        return replace(trials, scores=self._gate.outputs(scores, n_publishers(self._gallery)))
 
 
 def _rate(clips: IdentificationTrials, counted: np.ndarray) -> float:

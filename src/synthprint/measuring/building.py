@@ -23,10 +23,14 @@ from synthprint.extractor.manifest_embedding import embed_manifest
 from synthprint.gallery.backend import fitted_backend
 from synthprint.gallery.gallery import Gallery
 from synthprint.manifests.corpora import Corpora, corpus_name, list_corpora
+from synthprint.measuring.alternatives import alternative_figures
 from synthprint.measuring.card import MEASUREMENTS, write_card
+from synthprint.measuring.crossing import crossed_measurements
+from synthprint.measuring.disjointness import disjointness
 from synthprint.measuring.enrolling import GALLERY, EnrolmentPlan
 from synthprint.measuring.equal_errors import equal_errors, through_channels
-from synthprint.measuring.gallery_rules import HeldOutClips, set_rules
+from synthprint.measuring.gallery_rules import set_rules
+from synthprint.measuring.held_out_clips import HeldOutClips
 from synthprint.measuring.held_out_trials import evidence_figures
 from synthprint.measuring.trivial_features import against_trivial_features
 from synthprint.model.calibrations import ComparisonCalibrations, SourceCalibrations, fit_comparisons
@@ -101,7 +105,7 @@ def build(checkpoint: str | Path, manifest: Manifest, out: str | Path, building:
     embeddings, failures = embed_manifest(model.extractor, manifest)
     clips = HeldOutClips(manifest, embeddings, building.plan.never_enrolled)
     gallery = building.plan.enrol(out / GALLERY, manifest, embeddings)
-    model = replace(model, calibrations=(comparisons := fit_comparisons(clips.never_met("dev"))))
+    model = replace(model, calibrations=(comparisons := fit_comparisons(clips.new_publishers("dev"))))
     comparisons.save(out)
     subsets = corpora.subsets()
     measurements = {
@@ -116,6 +120,9 @@ def build(checkpoint: str | Path, manifest: Manifest, out: str | Path, building:
         },
         "identification": set_rules(gallery, clips, building.backend),
         "evidence": _evidence(gallery, building.backend, comparisons, clips),
+        "alternatives": alternative_figures(gallery, building.backend, comparisons, clips),
+        "crossed": crossed_measurements(clips),
+        "disjointness": disjointness(manifest),
         "shortcuts": _shortcuts(clips, corpora),
         "gallery": {
             "sources": len(gallery.names),
@@ -169,8 +176,11 @@ def _copy(checkpoint: Checkpoint, out: Path) -> None:
 def _evidence(
     gallery: Gallery, backend: str, comparisons: ComparisonCalibrations, clips: HeldOutClips
 ) -> dict[str, Any]:
-    """How good LRs are on test clips of sources that training never met; nothing where there are none."""
-    if not any(u.split == "test" and not u.source_seen for u in clips.manifest):
+    """How good LRs are on test clips of sources that training never met; nothing where there are none.
+
+    Nor is there anything where publishers are at hand: `alternatives` says more there.
+    """
+    if clips.by_publisher or not any(u.split == "test" and not u.source_seen for u in clips.manifest):
         return {}
     calibrations = gallery.setting(backend).calibrations or SourceCalibrations()
     return evidence_figures(comparisons, calibrations, fitted_backend(gallery, backend), clips.never_met("test"))

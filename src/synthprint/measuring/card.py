@@ -22,6 +22,8 @@ from synthprint import files
 from synthprint.errors import CheckpointError
 from synthprint.extractor.checkpoint import MAX_MEASURED_BYTES, Checkpoint
 from synthprint.gallery.index import Index
+from synthprint.measuring.card_human import human_section
+from synthprint.measuring.card_publishers import publisher_sections
 from synthprint.measuring.card_text import HEAD, IDENTIFICATION, LIKELIHOOD, LIMITS, MEASURED
 from synthprint.measuring.enrolling import GALLERY
 from synthprint.measuring.markdown import filled, percent, table
@@ -30,6 +32,7 @@ from synthprint.reading.schemas import Text, checked
 from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import HELD_OUT_SPLITS, HUMAN
 
+SETTINGS = ("rule", "gate")  # of a backend, beside the figures of its roles
 CARD, MEASUREMENTS, NOTES = "README.md", "measurements.json", "notes.toml"
 
 
@@ -64,7 +67,8 @@ def render_card(folder: str | Path) -> str:
     folder = Path(folder)
     checkpoint, measured = Checkpoint.load(folder), read_measurements(folder)
     backend = Index.read(folder / GALLERY).backend
-    return "\n\n".join(_sections(checkpoint, backend, _notes(folder), measured)) + "\n"
+    human = list(human_section(folder))
+    return "\n\n".join(_sections(checkpoint, backend, _notes(folder), measured, human)) + "\n"
 
 
 def read_measurements(folder: Path) -> dict[str, Any]:
@@ -86,7 +90,9 @@ def _notes(folder: Path) -> _Notes:
         return checked(doors.parse_toml(doors.decoded(doors.read_bytes(path, MAX_MEASURED_BYTES))), _Notes)
 
 
-def _sections(checkpoint: Checkpoint, backend: str, notes: _Notes, measured: Mapping[str, Any]) -> Iterator[str]:
+def _sections(
+    checkpoint: Checkpoint, backend: str, notes: _Notes, measured: Mapping[str, Any], human: Sequence[str]
+) -> Iterator[str]:
     main = measured.get("main_corpus", next(iter(measured["held_out"])))
     identification = measured["identification"]
     yield HEAD.format(
@@ -106,13 +112,15 @@ def _sections(checkpoint: Checkpoint, backend: str, notes: _Notes, measured: Map
     yield _held_out(measured["held_out"])
     if notes.changes:
         yield filled(notes.changes)
+    yield from publisher_sections(measured, backend)
+    yield from human
     yield MEASURED[0]
     yield _eer(measured["eer"])
     yield MEASURED[1]
     yield _eer(measured["eer_changed"])
     yield IDENTIFICATION
     yield _identification(identification)
-    roles = {role: figures["evidence"] for role, figures in identification[backend].items() if role != "rule"}
+    roles = {role: figures["evidence"] for role, figures in identification[backend].items() if role not in SETTINGS}
     yield from _likelihood(measured["evidence"], {k: v for k, v in roles.items() if k.startswith("test") and v})
     yield from _shortcuts(measured["shortcuts"], main, notes.shortcuts)
     yield "## Limits\n" + "\n".join(f"- {filled(text, '  ')}" for text in _limits(measured, notes))
@@ -151,7 +159,7 @@ def _identification(by_backend: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for backend, by_role in by_backend.items():
         for role, figures in by_role.items():
-            if role != "rule":
+            if role not in SETTINGS:
                 rates = (figures["accuracy"], figures["false_rejection"], figures["false_acceptance"])
                 sizes = " / ".join(
                     f"{figures[f'{kind}_clips']} of {figures[f'{kind}_sources']}" for kind in ("known", "unknown")

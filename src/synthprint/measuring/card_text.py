@@ -22,6 +22,31 @@ fitted to; the development column served to choose.
 random equaliser, band limit, noise, codec, shift and level, each more likely than in training):""",
 )
 
+PUBLISHERS = """## How well it does on publishers that it never met
+A clip says who put it out, too: its format, its loudness, its voices. So these figures are of publishers that training
+never met, and tell apart whether one publisher put both clips out (`docs/conventions.md`). Human speech counts nowhere
+here. Intervals are over publishers. What the clips have in common with training:"""
+
+CROSSED = """### Is it the system that is told apart, or its publisher?
+The EER over pairs of clips of the split, by who put them out. *Inside a page group*: the same sentences in one format,
+by several systems of one publisher."""
+
+NEW_PUBLISHERS = """### A known system from a new publisher
+Each clip whose system is enrolled from other publishers alone, against the mean direction of every system of all other
+clips: how often its own is the first, or among the first five. Means over systems."""
+
+ALTERNATIVES = """### Evidence, by alternative
+LRs against another system of the same publisher and format, and against any other, on the {split} publishers; fitted on
+{fitted_on}. Cllr is their cost in bits: 1 says nothing, and more is worse than that. Publishers count alike
+(`docs/calibration.md`). *Misleading*: of pairs from one source, those with an LR below 1; of pairs from two, those
+above 1, and above 10."""
+
+GATE = """### Is the source enrolled at all?
+Clips against the gallery: *known*, their source is enrolled; *unknown*, it is taken out. *New publisher*: nothing is
+enrolled from the clip's publisher; *enrolled publisher*: its other systems are. *Known family*: another system of the
+family stays enrolled. On dev the gate is one that saw neither the publisher nor the source of a clip
+(`docs/open-set.md`)."""
+
 IDENTIFICATION = """### Identification with the gallery
 Each clip against all sources. *Named rightly*: of clips of enrolled sources, the share whose best source is the right
 one. *Rejected wrongly*: of those, the share called unknown. *Accepted wrongly*: of clips whose source was taken out

@@ -17,7 +17,7 @@ from synthprint.errors import EmbeddingsError, ManifestError, MissingDependency
 from synthprint.extractor.manifest_embedding import embed_manifest
 from synthprint.extractor.runtime import Extractor
 from synthprint.manifests.corpora import Corpora, Selection, list_corpora
-from synthprint.measuring.gallery_rules import HeldOutClips
+from synthprint.measuring.held_out_clips import HeldOutClips
 from synthprint.model.tunings import ClusterTuning
 from synthprint.types import Embeddings, Labelled, Manifest
 from synthprint.vectors.directions import exact_cosines, unit

@@ -23,6 +23,7 @@ MAKERS = {
     "limits": "synthprint model limits --install",
     "timeline": "synthprint model tune",
     "clusters": "synthprint model tune",
+    "human": "synthprint model human",
     "gallery": "synthprint model build",
     "measurements": "synthprint model build",
     "card": "synthprint model card",
@@ -37,8 +38,9 @@ def describe_model(model: str | Path | None = None) -> dict[str, Any]:
 
     Returns:
         For JSON: "folder", "digest", "backbone", "dim", "window_s", "loss", "parity", "recipe", "sources" (those that
-        it trained on -> family); "calibrations", "limits", "timeline", "clusters", "gallery", None where it has none;
-        "measurements", "card": whether it has them; and "lacks": what it has not -> the command that makes it.
+        it trained on -> family); "calibrations", "limits", "timeline", "clusters", "human", "gallery", None where it
+        has none; "measurements", "card": whether it has them; and "lacks": what it has not -> the command that makes
+        it.
 
     Raises:
         CheckpointError: it is missing or damaged, or something that was measured of it is.
@@ -52,6 +54,7 @@ def describe_model(model: str | Path | None = None) -> dict[str, Any]:
         "limits": opened.limits.to_dict() if opened.limits else None,
         "timeline": asdict(opened.timeline) if opened.timeline else None,
         "clusters": asdict(opened.clusters) if opened.clusters else None,
+        "human": opened.detector.describe() if opened.detector else None,
         "gallery": _gallery(folder / GALLERY, digest),
         "measurements": (folder / MEASUREMENTS).exists(),
         "card": (folder / CARD).exists(),
@@ -115,6 +118,8 @@ def description_lines(description: Mapping[str, Any]) -> Iterator[str]:
         yield f"timeline: a change from strength {threshold:.2f} on, to within {accuracy_s:.2f} s"
     if clusters := d["clusters"]:
         yield f"clusters: joined from a mean cosine of {clusters['threshold']:.2f} on"
+    if human := d["human"]:
+        yield f"human or synthetic: detector {human['digest'][:12]} ({human['population']})"
     for name, command in d["lacks"].items():
         yield f"lacks {name}: {command}"
 

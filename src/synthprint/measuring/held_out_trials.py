@@ -34,7 +34,7 @@ def known_trials(
 ) -> IdentificationTrials:
     """Clips of enrolled sources against the gallery."""
     fitted, vectors = fitted_backend(gallery, backend), embeddings.select([u.id for u in clips]).vectors
-    scores = fitted.enrol(gallery.vectors, gallery.owners)(vectors)
+    scores = fitted.enrol(gallery.vectors, gallery.owners, gallery.publishers)(vectors)
     return IdentificationTrials.from_matrix(scores, _rows(gallery, clips), [u.source for u in clips], "held-out clips")
 
 
@@ -44,7 +44,7 @@ def unknown_trials(
     """Clips, each against the gallery without its source."""
     fitted, vectors = fitted_backend(gallery, backend), embeddings.select([u.id for u in clips]).vectors
     rows = _rows(gallery, clips)
-    scores = scores_without_own(gallery.vectors, gallery.owners, fitted, vectors, rows)
+    scores = scores_without_own(gallery.vectors, gallery.owners, fitted, vectors, rows, gallery.publishers)
     return IdentificationTrials.from_matrix(scores, np.full(len(rows), -1), [u.source for u in clips], "held-out clips")
 
 

@@ -247,13 +247,16 @@ def named(answers: IdentificationTrials, threshold: float, margin: float) -> np.
 
 
 def least_margin(answers: IdentificationTrials, threshold: float, most_wrong: float) -> float:
-    """The least margin with which at most this share of what is named is wrong; the largest lead, where none does."""
+    """The least margin with which at most this share of what is named is wrong.
+
+    Where no margin does, the largest lead; 0 where nothing reaches the threshold, so that there is nothing to name.
+    """
     leads = np.sort(answers.leads[answers.scores >= threshold])
     for margin in leads:
         mask = named(answers, threshold, margin)
         if answers.weights[mask & ~answers.correct].sum() <= most_wrong * answers.weights[mask].sum():
             return float(margin)
-    return float(leads[-1])
+    return float(leads[-1]) if len(leads) else 0.0
 
 
 def share(answers: IdentificationTrials, mask: np.ndarray) -> float | None:

@@ -19,6 +19,7 @@ from synthprint.manifests.corpora import Corpora, Selection
 from synthprint.manifests.splits import position
 from synthprint.measuring.enrolling import EnrolmentPlan
 from synthprint.types import Embeddings, IdentificationTrials, Manifest
+from synthprint.types.provenance import numbered
 
 ALL = 10**9
 NOT_ON_RECORD = ("", "none", "unknown")  # as a vocoder
@@ -111,8 +112,10 @@ class OpenSetClips:
         """Clips against all of a gallery."""
         names, owners = np.unique(self.sources[gallery], return_inverse=True)
         enrolled = self.embeddings.select([self.embeddings.ids[i] for i in gallery])
-        fitted = shelves.find("backends", backend)().fit(enrolled, self.sources[gallery].tolist())
-        return ScoredClips(clips, names, fitted.enrol(enrolled.vectors, owners)(self.embeddings.vectors[clips]))
+        publishers = numbered([self.utterances[i].publisher for i in gallery])
+        fitted = shelves.find("backends", backend)().fit(enrolled, self.sources[gallery].tolist(), publishers)
+        scorer = fitted.enrol(enrolled.vectors, owners, publishers)
+        return ScoredClips(clips, names, scorer(self.embeddings.vectors[clips]))
 
     def left_out(self, backend: str, gallery: np.ndarray, clips: np.ndarray) -> Iterator[ScoredClips]:
         """Clips, source by source, against the gallery without their source."""

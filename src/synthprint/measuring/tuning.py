@@ -37,7 +37,9 @@ def store_calibrations(model: Model, manifest: Manifest) -> tuple[ComparisonCali
     """
     embeddings, failures = embed_manifest(model.extractor, manifest)
     data = printable(manifest.name.removeprefix(f"{manifest.root}/"))
-    fitted = fit_comparisons(Labelled.from_ids(embeddings, {u.id: u.source for u in manifest}, data))
+    by_id = {u.id: u for u in manifest}
+    utterances = tuple(by_id[key] for key in embeddings.ids)
+    fitted = fit_comparisons(Labelled(embeddings, tuple(u.source for u in utterances), data, utterances))
     fitted.save(model.home)
     return fitted, failures
 

@@ -16,6 +16,26 @@ from synthprint.metrics.verification import crossing, rates
 ROUNDING = 1e-9  # of sums of weights, as a share of all
 
 
+class Ordered:
+    """Scores [N] in order, so that weights of the N become those of each distinct score.
+
+    Args:
+        positive: [N] bool, which are of the first kind.
+    """
+
+    def __init__(self, scores: np.ndarray, positive: np.ndarray) -> None:
+        self._positive = positive
+        _, self._place = np.unique(scores, return_inverse=True)
+        self._length = int(self._place.max()) + 1
+
+    def sides(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The weights at each distinct score, rising: of the first kind, and of the others."""
+        return self._side(weights, self._positive), self._side(weights, ~self._positive)
+
+    def _side(self, weights: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return np.bincount(self._place[which], weights[which], self._length)
+
+
 def eer(targets: np.ndarray, nontargets: np.ndarray) -> float:
     """Equal error rate."""
     return crossing(*rates(targets, nontargets)).eer

@@ -6,9 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from synthprint.errors import CheckpointError
 from synthprint.extractor.runtime import Extractor, load_extractor
 from synthprint.model.calibrations import ComparisonCalibrations
+from synthprint.model.detector import Detector, DetectorAnswer
 from synthprint.model.limits import Limits, outside
 from synthprint.model.shipped import model_folder
 from synthprint.model.tunings import ClusterTuning, TimelineTuning
@@ -31,6 +34,7 @@ class Model:
         timeline: when a change of source within a clip counts.
         clusters: from which likeness on clips are grouped.
         folder: of its checkpoint; None where it was put together in memory.
+        detector: says whether a person spoke.
     """
 
     extractor: Extractor
@@ -39,6 +43,7 @@ class Model:
     timeline: TimelineTuning | None = None
     clusters: ClusterTuning | None = None
     folder: Path | None = None
+    detector: Detector | None = None
 
     @classmethod
     def load(
@@ -71,12 +76,18 @@ class Model:
             TimelineTuning.load(folder, extractor.digest),
             ClusterTuning.load(folder, extractor.digest),
             folder,
+            Detector.load(folder, device, threads),
         )
 
     @property
     def digest(self) -> str:
         """SHA-256 of the extractor's weights, hex."""
         return self.extractor.digest
+
+    @property
+    def beside(self) -> Extractor | None:
+        """What embeds a clip beside the extractor: that of the detector, where there is one."""
+        return self.detector.extractor if self.detector else None
 
     @property
     def card(self) -> str | None:
@@ -100,6 +111,10 @@ class Model:
         if self.folder is None:
             raise CheckpointError("this model was put together in memory: load one from a folder, to store in it")
         return self.folder
+
+    def heard(self, beside: np.ndarray | None) -> DetectorAnswer | None:
+        """What the detector says of a clip whose embedding [1] by `beside` this is; None without a detector."""
+        return self.detector.answer(float(beside[0])) if self.detector and beside is not None else None
 
     def beyond_limits(self, state: Conditions) -> tuple[str, ...]:
         """Which limits a clip in this state is beyond, in words; without limits, whether it is short."""

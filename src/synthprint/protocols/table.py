@@ -7,6 +7,7 @@ for them where the column itself is not there; every column that is not known go
 |------------|----------------|
 | source     | `model_name`   |
 | family     | `architecture` |
+| publisher  | `repository`   |
 | text_id    | `content_id`   |
 | duration_s | `duration`     |
 """
@@ -27,7 +28,13 @@ LICENCE = "your own table: the licence of the audio that it lists"
 CITATION = "your own table: whatever the makers of the audio ask to be cited"
 ADDRESS = "a file of this machine"
 
-ALIASES = {"source": "model_name", "family": "architecture", "text_id": "content_id", "duration_s": "duration"}
+ALIASES = {
+    "source": "model_name",
+    "family": "architecture",
+    "publisher": "repository",
+    "text_id": "content_id",
+    "duration_s": "duration",
+}
 ENDINGS = (".csv", ".jsonl", ".parquet")
 NAMES = tuple(f"manifest{ending}" for ending in ENDINGS)  # looked for in a folder, in this order
 

@@ -13,10 +13,11 @@ from synthprint.gallery.backend import fitted_backend
 from synthprint.gallery.gallery import Gallery
 from synthprint.gallery.index import EnrolledClip
 from synthprint.gallery.rules import DEFAULT_MARGIN, Rule
+from synthprint.model.detector import DetectorAnswer
 from synthprint.model.model import Model
 from synthprint.shelves import SourceScorer
 from synthprint.sound.conditions import Conditions
-from synthprint.tracing.reader import Reader, may_be_human
+from synthprint.tracing.reader import Reader, may_be_human, one_publisher
 from synthprint.tracing.traces import Neighbour, Trace
 from synthprint.types import Embeddings
 from synthprint.vectors.closest_clips import ClosestClips
@@ -68,8 +69,12 @@ class Matcher:
         paths: Sequence[str],
         conditions: Sequence[Conditions | None] | None = None,
         remarks: Sequence[Sequence[str]] | None = None,
+        human: Sequence[DetectorAnswer | None] | None = None,
     ) -> list[Trace]:
         """Trace embeddings [T, D] as `answer` does, to the last bit, in one pass over the gallery for 16 or more.
+
+        Args:
+            human: what the model's detector says of each clip.
 
         Raises:
             EmbeddingsError: there are not as many paths, or a value is not finite.
@@ -86,15 +91,19 @@ class Matcher:
         else:
             scores = self._scorer(test)
             _, nearest, similar = self._clips.search(test, most)
-        clips = zip(paths, conditions or [None] * len(paths), remarks or [()] * len(paths), strict=True)
+        outputs = self._reader.gate_outputs(scores)
+        gated = [None] * len(paths) if outputs is None else outputs.tolist()
+        clips = zip(paths, conditions or [None] * len(paths), remarks or [()] * len(paths), gated, strict=True)
         matches = zip(clips, scores.T, nearest, similar, strict=True)
-        return [self._answer(*clip, *match) for clip, *match in matches]
+        traces = [self._answer(*clip, *match) for clip, *match in matches]
+        return traces if human is None else [trace.with_human(said) for trace, said in zip(traces, human, strict=True)]
 
     def _answer(
         self,
         path: str,
         conditions: Conditions | None,
         remarks: Sequence[str],
+        gate: float | None,
         scores: np.ndarray,
         nearest: np.ndarray,
         similar: np.ndarray,
@@ -102,7 +111,7 @@ class Matcher:
         """Read an answer off the scores [S] and the nearest clips with their cosines."""
         # Long: a trace has many fields, each read off in a line.
         rule, reader, best = self.rule, self._reader, float(scores.max())
-        unknown = rule is not None and best < rule.threshold
+        unknown = gate < 0 if gate is not None else rule is not None and best < rule.threshold
         margin = rule.margin if rule else DEFAULT_MARGIN
         close = 0 if unknown else np.count_nonzero(best - scores.astype(np.float64) < margin)
         order = np.argsort(-scores, kind="stable")[: max(self.top, close, 1)]
@@ -117,17 +126,25 @@ class Matcher:
             rivals=tuple(ranked[1:close]),
             candidates=tuple(ranked[: self.top]),
             nearest=tuple(Neighbour(clip.source, clip.id, cosine) for clip, cosine in clips[: self.nearest]),
-            threshold=rule.threshold if rule else None,
+            threshold=rule.threshold if rule and gate is None else None,
             backend=self.backend,
             enrolled=len(scores),
             duration_s=conditions.duration_s if conditions else None,
-            warnings=(*remarks, *outside, *may_be_human(ranked, unknown), *self.warnings, *_same_recording(*clips[0])),
-            unknown_lr=reader.unknown_lr(best),
-            statements=tuple(reader.statements(ranked[0])),
+            warnings=(
+                *remarks,
+                *outside,
+                *may_be_human(ranked, unknown),
+                *one_publisher(ranked[0], unknown),
+                *self.warnings,
+                *_same_recording(*clips[0]),
+            ),
+            unknown_lr=reader.unknown_lr(best, gate),
+            statements=tuple(reader.statements(ranked[0], gate)),
             calibrated_on=reader.calibrations.population,
             components=reader.components(scores),
             conditions=conditions,
             outside=outside,
+            gate=gate,
         )
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
@@ -159,7 +176,8 @@ class Matcher:
             raise GalleryError(
                 f"{self.gallery.folder}: nothing is enrolled yet; enrol clips of a source first", command="enrol"
             )
-        return fitted_backend(self.gallery, self.backend).enrol(self.gallery.vectors, self.gallery.owners)
+        opened = self.gallery
+        return fitted_backend(opened, self.backend).enrol(opened.vectors, opened.owners, opened.publishers)
 
     @cached_property
     def _clips(self) -> ClosestClips:

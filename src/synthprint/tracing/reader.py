@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
-from synthprint.calibration.calibration import Evidence
+from synthprint.calibration.alternatives import weigh
+from synthprint.calibration.calibration import Calibration, Evidence
 from synthprint.gallery import components
 from synthprint.gallery.components import ComponentAnswer
 from synthprint.gallery.gallery import Gallery
+from synthprint.gallery.gate import Gate
+from synthprint.gallery.publishers import n_publishers
 from synthprint.model.calibrations import SourceCalibrations
 from synthprint.tracing.traces import Candidate
 from synthprint.types import HUMAN
@@ -30,25 +34,56 @@ class Reader:
     def candidate(self, position: int, score: float) -> Candidate:
         """The source at a place of `Gallery.names`, and what its score is worth."""
         name = self._gallery.names[position]
-        source, calibration = self._gallery.index.sources[name], self.calibrations.for_clips(self._clips[position])
-        evidence = calibration.evidence(score) if calibration else None
-        return Candidate(name, source.family, source.kind, score, self._gallery.find_aliases(name), evidence)
+        source = self._gallery.index.sources[name]
+        lr, lr_same_publisher = (fitted.evidence(score) if fitted else None for fitted in self._fitted(position))
+        return Candidate(
+            name, source.family, source.kind, score, self._gallery.find_aliases(name), lr, lr_same_publisher,
+            source.title, tuple(self._gallery.publisher_counts[position]),
+        )  # fmt: skip
 
-    def unknown_lr(self, best: float) -> Evidence | None:
-        """None of the enrolled sources made the clip, against one of them; `best` is the best score."""
+    def _fitted(self, position: int) -> tuple[Calibration | None, Calibration | None]:
+        """What reads the scores of a source: against any other, and against another of the same publisher."""
+        clips = self._clips[position]
+        return self.calibrations.for_clips(clips), self.calibrations.same_publisher_for_clips(clips)
+
+    @property
+    def gate(self) -> Gate | None:
+        """What says whether the source of a clip is enrolled; None where the best score does."""
+        gate = self._gallery.setting(self._backend).gate
+        return gate if gate and gate.serves(len(self._gallery.names)) else None
+
+    def gate_outputs(self, scores: np.ndarray) -> np.ndarray | None:
+        """[T] what the gate gives for scores [S, T]; None where there is none."""
+        return self.gate.outputs(scores, self._publishers) if self.gate else None
+
+    @cached_property
+    def _publishers(self) -> np.ndarray:
+        return n_publishers(self._gallery)
+
+    def unknown_lr(self, best: float, gate: float | None = None) -> Evidence | None:
+        """None of the enrolled sources made the clip, against one of them.
+
+        Args:
+            best: the best score.
+            gate: what the gate gave, where there is one.
+        """
+        if self.gate and gate is not None:
+            return self.gate.unknown_lr(gate)
         enrolled = self.calibrations.enrolled
         return enrolled.evidence(best).reversed() if enrolled else None
 
-    def statements(self, best: Candidate) -> Iterator[str]:
-        """What the evidence is worth, in sentences: for the best candidate, and for none of the enrolled."""
+    def statements(self, best: Candidate, gate: float | None = None) -> Iterator[str]:
+        """What the evidence is worth, in sentences: for the best candidate, and for none of the enrolled.
+
+        For the candidate there is one against each alternative, the weaker first.
+        """
         names = self._gallery.names
-        of_source = self.calibrations.for_clips(self._clips[names.index(best.source)])
-        if of_source and best.lr:
-            yield of_source.say(best.lr, (best.source, "another source"))
-        if self.calibrations.enrolled and (unknown_lr := self.unknown_lr(best.score)):
-            yield self.calibrations.enrolled.say(
-                unknown_lr, ("a source that is not enrolled", f"one of the {len(names)} enrolled ones")
-            )
+        any_other, same_publisher = self._fitted(names.index(best.source))
+        for weighed in weigh(best.score, any_other, same_publisher, best.source, "another source"):
+            yield weighed.statement
+        enrolled = self.gate.calibration if self.gate else self.calibrations.enrolled
+        if enrolled and (unknown_lr := self.unknown_lr(best.score, gate)):
+            yield enrolled.say(unknown_lr, ("a source that is not enrolled", f"one of the {len(names)} enrolled ones"))
 
     def components(self, scores: np.ndarray) -> Mapping[str, ComponentAnswer]:
         """The family and the vocoder, from the scores [S], where a rule was measured for them."""
@@ -68,6 +103,12 @@ class Reader:
             yield f"the threshold was measured with {rule.enrolled} sources; now {now} are enrolled: set it anew"
         elif not self.calibrations.by_clips:
             yield f"there is no calibration for {self._backend}, so there are no likelihood ratios: {remedy}"
+
+
+def one_publisher(best: Candidate, unknown: bool) -> Iterator[str]:
+    """The warning that a likeness may be of the page, where all clips of the named source are of one publisher."""
+    if len(best.publishers) == 1 and not unknown:
+        yield f"{best.source} is known from one publisher only ({best.publishers[0]}): a likeness may be of the page"
 
 
 def may_be_human(ranked: Sequence[Candidate], unknown: bool) -> Iterator[str]:

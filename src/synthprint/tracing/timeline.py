@@ -137,7 +137,9 @@ def trace_over_time(
     spans = list(pairwise([0.0, *(change.time_s for change in changes), end_s]))
     cuts = [waves.part(wave, round(start_s * SAMPLE_RATE), round(stop_s * SAMPLE_RATE)) for start_s, stop_s in spans]
     vectors = np.stack([embed_wave(extractor, cut, name)[0] for cut in cuts])
-    traces = matcher.answer_many(vectors, [name] * len(spans), list(map(conditions, cuts)))
+    detector = matcher.model.detector
+    human = [detector.examine(cut, name) for cut in cuts] if detector else None
+    traces = matcher.answer_many(vectors, [name] * len(spans), list(map(conditions, cuts)), human=human)
     parts = tuple(TracedPart(*span, trace) for span, trace in zip(spans, traces, strict=True))
     scores = matcher.scores(sliding.vectors[sliding.heard])
     centres_s = np.flatnonzero(sliding.heard) * tuning.hop_s + min(tuning.window_s, end_s) / 2

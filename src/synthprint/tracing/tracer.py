@@ -94,7 +94,7 @@ class Tracer(Matcher):
             AudioError: it is not usable audio.
             GalleryError: nothing is enrolled.
         """
-        (clip,) = examined(self.extractor, [Path(path)], self.channel)
+        (clip,) = examined(self.extractor, [Path(path)], self.channel, beside=self.model.beside)
         if isinstance(clip, UnusableClip):
             raise AudioError(path, clip.reason)
         return self.answer_clips([clip])[0]
@@ -116,7 +116,8 @@ class Tracer(Matcher):
         mono = np.asarray(audio.checked(audio.resample(mono, sample_rate), name)[:])
         vector = embed_wave(self.extractor, mono, name)[0]
         notes = tuple(f"the clip {remark}" for remark in remarks)
-        return self.answer_many(vector[None], [name], [conditions(mono)], [notes])[0]
+        human = [self.model.detector.examine(mono, name)] if self.model.detector else None
+        return self.answer_many(vector[None], [name], [conditions(mono)], [notes], human)[0]
 
     def trace_many(self, paths: Iterable[str | Path]) -> Iterator[Trace | Failure]:
         """Trace files as they come, in order; a file that is not usable audio gives a `Failure` in its place.
@@ -124,7 +125,7 @@ class Tracer(Matcher):
         Raises:
             GalleryError: nothing is enrolled.
         """
-        clips = examined(self.extractor, [Path(path) for path in paths], self.channel)
+        clips = examined(self.extractor, [Path(path) for path in paths], self.channel, beside=self.model.beside)
         while batch := list(islice(clips, BATCH_CLIPS)):
             usable = [clip for clip in batch if isinstance(clip, ExaminedClip)]
             answers = iter(self.answer_clips(usable))
@@ -165,7 +166,8 @@ class Tracer(Matcher):
         if not clips:
             return []
         vectors, paths = np.stack([clip.vector for clip in clips]), [str(clip.path) for clip in clips]
-        return self.answer_many(vectors, paths, [clip.conditions for clip in clips], [clip.remarks for clip in clips])
+        states, remarks = [clip.conditions for clip in clips], [clip.remarks for clip in clips]
+        return self.answer_many(vectors, paths, states, remarks, [self.model.heard(clip.beside) for clip in clips])
 
     def enrol(
         self,
@@ -175,6 +177,8 @@ class Tracer(Matcher):
         kind: str | None = None,
         vocoder: str | None = None,
         force: bool = False,
+        title: str | None = None,
+        publisher: str | None = None,
     ) -> Enrolled:
         """Enrol files, and the audio below folders, as clips of one source; see `Gallery.enrol`.
 
@@ -183,7 +187,8 @@ class Tracer(Matcher):
             GalleryError: the gallery is the one that comes with synthprint, or see `Gallery.enrol`.
         """
         own_gallery_folder(self.gallery.folder)
-        details = EnrolledSource(family, kind, vocoder)
-        enrolled = from_files(self.extractor, source, paths, details, self.channel).into(self.gallery, force)
+        details = EnrolledSource(family, kind, vocoder, title)
+        enrolment = from_files(self.extractor, source, paths, details, self.channel, publisher)
+        enrolled = enrolment.into(self.gallery, force)
         self.forget_enrolled()
         return enrolled

@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 
 from synthprint.errors import RecipeError
-from synthprint.extractor.recipe import Recipe
-from synthprint.types import Manifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +39,8 @@ class RandomBatches:
     drop_last: bool = True
 
     def __post_init__(self) -> None:
-        _require("batch_size", self.batch_size, 2)
-        _require("seed", self.seed, 0)
+        require("batch_size", self.batch_size, 2)
+        require("seed", self.seed, 0)
         if len(self.labels) < 2:
             raise RecipeError(f"sampler: {len(self.labels)} utterance(s) to train on; a batch needs 2 or more")
 
@@ -74,6 +72,8 @@ class BalancedBatches:
         utterances_per_source: M, 1 or more.
         seed: 0 or more.
         max_per_source: at most so many utterances of a source an epoch, others every epoch.
+        publishers: [C] the publisher of each utterance, as numbers; given, the M utterances of a source come from as
+            many publishers as it has in this epoch.
 
     Raises:
         RecipeError: there are fewer than N sources, or one has fewer than M utterances, or a number is out of
@@ -85,37 +85,23 @@ class BalancedBatches:
     utterances_per_source: int = 1
     seed: int = 0
     max_per_source: int = 500
+    publishers: np.ndarray | None = None
     _utterances: tuple[np.ndarray, ...] = field(init=False, repr=False)
     _groups: np.ndarray = field(init=False, repr=False)
     _steps: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _require("sources_per_batch", self.sources_per_batch, 2)
-        _require("utterances_per_source", self.utterances_per_source, 1)
-        _require("seed", self.seed, 0)
-        _require("max_per_source", self.max_per_source, self.utterances_per_source)
+        require("sources_per_batch", self.sources_per_batch, 2)
+        require("utterances_per_source", self.utterances_per_source, 1)
+        require("seed", self.seed, 0)
+        require("max_per_source", self.max_per_source, self.utterances_per_source)
         sources, owner, counts = np.unique(np.asarray(self.labels), return_inverse=True, return_counts=True)
-        self._check(sources.tolist(), counts)
+        check_sources(sources.tolist(), counts, self.sources_per_batch, self.utterances_per_source)
         by_source = np.split(np.argsort(owner, kind="stable"), np.cumsum(counts)[:-1])
         groups = np.minimum(counts, self.max_per_source) // self.utterances_per_source
         object.__setattr__(self, "_utterances", tuple(by_source))
         object.__setattr__(self, "_groups", groups)
         object.__setattr__(self, "_steps", _most_batches(groups, self.sources_per_batch))
-
-    def _check(self, sources: list[Any], counts: np.ndarray) -> None:
-        n, m = self.sources_per_batch, self.utterances_per_source
-        if len(sources) < n:
-            raise RecipeError(
-                f"sampler: sources_per_batch is {n} and the data has {len(sources)} source(s): "
-                "lower it, or give more sources"
-            )
-        few = np.flatnonzero(counts < m)
-        if len(few):
-            others = f" (and {len(few) - 1} more sources have too few)" if len(few) > 1 else ""
-            raise RecipeError(
-                f"sampler: source {sources[few[0]]!r} has {counts[few[0]]} utterance(s) and utterances_per_source "
-                f"is {m}{others}: give it more, drop it, or lower utterances_per_source"
-            )
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -126,7 +112,7 @@ class BalancedBatches:
         rng = np.random.default_rng([self.seed, epoch])
         m = self.utterances_per_source
         groups = [
-            rng.permutation(utterances)[: count * m].reshape(count, m)
+            self._grouped(rng.permutation(utterances)[: count * m], rng)
             for utterances, count in zip(self._utterances, self._groups, strict=True)
         ]
         left = self._groups.copy()
@@ -136,6 +122,18 @@ class BalancedBatches:
             left[chosen] -= 1
             batches.append(np.concatenate([groups[source][left[source]] for source in chosen]))
         return batches
+
+    def _grouped(self, utterances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A source's utterances [G * M], shuffled, as groups [G, M]."""
+        m = self.utterances_per_source
+        if self.publishers is None:
+            return utterances.reshape(-1, m)
+        # Sorted and dealt out like cards: a publisher comes twice to a group only where it has more clips than there
+        # are groups. Then the groups are shuffled, for they are taken from the end.
+        _, publishers = np.unique(self.publishers[utterances], return_inverse=True)
+        order = rng.permutation(len(utterances))[publishers]  # of the publishers, another one every epoch
+        by_publisher = utterances[np.argsort(order, kind="stable")]
+        return rng.permutation(by_publisher.reshape(m, -1).T)
 
     def _draw(self, left: np.ndarray, batches_left: int, rng: np.random.Generator) -> np.ndarray:
         """The N sources of the next batch, drawn by groups left [C], such that `batches_left` can be filled.
@@ -154,20 +152,6 @@ class BalancedBatches:
         return np.concatenate([must, order[~np.isin(order, must)]])[:n]
 
 
-def make_sampler(recipe: Recipe, manifest: Manifest) -> RandomBatches | BalancedBatches:
-    """The sampler that the recipe names, over the utterances of `manifest`.
-
-    Raises:
-        RecipeError: the data cannot fill its batches.
-    """
-    choice, sources = recipe.sampler, [u.source for u in manifest]
-    if choice.name == "random":
-        return RandomBatches(sources, choice.batch_size, recipe.seed)
-    return BalancedBatches(
-        sources, choice.sources_per_batch, choice.utterances_per_source, recipe.seed, choice.max_per_source
-    )
-
-
 def _most_batches(groups: np.ndarray, distinct: int) -> int:
     """The most batches of `distinct` different sources that sources with so many `groups` [C] can fill.
 
@@ -177,6 +161,32 @@ def _most_batches(groups: np.ndarray, distinct: int) -> int:
     return bisect_left(range(1, bound + 1), True, key=lambda k: bool(np.minimum(groups, k).sum() < k * distinct))
 
 
-def _require(name: str, value: int, least: int) -> None:
+def check_sources(sources: list[Any], counts: np.ndarray, sources_per_batch: int, utterances_per_source: int) -> None:
+    """Refuse sources, with `counts` utterances each, that cannot fill a batch.
+
+    Raises:
+        RecipeError: there are too few of them, or one has too few utterances.
+    """
+    n, m = sources_per_batch, utterances_per_source
+    if len(sources) < n:
+        raise RecipeError(
+            f"sampler: sources_per_batch is {n} and the data has {len(sources)} source(s): "
+            "lower it, or give more sources"
+        )
+    few = np.flatnonzero(counts < m)
+    if len(few):
+        others = f" (and {len(few) - 1} more sources have too few)" if len(few) > 1 else ""
+        raise RecipeError(
+            f"sampler: source {sources[few[0]]!r} has {counts[few[0]]} utterance(s) and utterances_per_source "
+            f"is {m}{others}: give it more, drop it, or lower utterances_per_source"
+        )
+
+
+def require(name: str, value: int, least: int) -> None:
+    """Refuse a number below the least.
+
+    Raises:
+        RecipeError: it is.
+    """
     if value < least:
         raise RecipeError(f"sampler: {name} is {value}; it must be {least} or more")

@@ -28,6 +28,8 @@ OPSET = 18
 INPUT, OUTPUT = "waveform", "embedding"
 PARITY_TOLERANCE = 1e-4  # on L2-normalised embeddings; seen: 1e-6 or less
 PARITY_BATCH = 4
+LARGE = 4096  # numbers in a tensor: what half precision is worth the trouble for
+MOST_SCORE = 10.0  # log odds of 22,000 to 1
 
 
 def write_checkpoint(
@@ -50,11 +52,12 @@ def write_checkpoint(
     """
     recipe = self_contained(backbone, recipe)
     backbone = backbone.to("cpu").eval()
-    state = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
+    state = stored_state(backbone, recipe)
+    backbone.load_state_dict(state)
     with files.together(folder) as place:
         files.write_tensors(place / WEIGHTS, state)
         with files.atomic(place / GRAPH) as temporary:
-            write_graph(backbone, recipe.crop.samples, temporary)
+            write_graph(backbone, recipe.crop.samples, temporary, recipe.weights.precision == "half")
             parity = measure_parity(backbone, temporary, recipe.crop.samples)
         if not parity <= PARITY_TOLERANCE:
             raise CheckpointError(f"{folder}: the ONNX graph differs from the torch module by {parity:.1e}; not usable")
@@ -64,14 +67,28 @@ def write_checkpoint(
     return replace(checkpoint, folder=folder)
 
 
+def stored_state(backbone: nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """The weights as a checkpoint has them; with half precision, its large tensors are rounded to that."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
+    if recipe.weights.precision == "half":
+        large = [name for name, tensor in state.items() if tensor.is_floating_point() and tensor.numel() >= LARGE]
+        state |= {name: state[name].half() for name in large}
+    return state
+
+
 def self_contained(backbone: nn.Module, recipe: Recipe) -> Recipe:
     """`recipe` with the options by which `backbone` is built again without any other file (see `shelves.Backbone`)."""
     choice = recipe.backbone
     return replace(recipe, backbone=replace(choice, options={**choice.options, **getattr(backbone, "rebuild", {})}))
 
 
-def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
-    """Export to ONNX with a free batch size and a fixed window length."""
+def write_graph(backbone: nn.Module, window_samples: int, path: Path, half: bool = False) -> None:
+    """Export to ONNX with a free batch size and a fixed window length.
+
+    Args:
+        half: the weights are rounded to half precision, and are to be stored so. The exporter's optimiser would merge
+            some with others first, and then they are no longer.
+    """
     try:
         from synthprint.layers import onnx_stft
     except ImportError:
@@ -82,7 +99,7 @@ def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
             backbone, (example,), input_names=[INPUT], dynamo=True, opset_version=OPSET, verbose=False,
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), optimize=not half,
             custom_translation_table={torch.ops.aten.stft.default: onnx_stft.stft},
         )  # fmt: skip
         assert program is not None  # it is with dynamo
@@ -93,21 +110,47 @@ def write_graph(backbone: nn.Module, window_samples: int, path: Path) -> None:
         graph.outputs[0].name = OUTPUT
         for part in (program.model, graph, *graph, *(value for node in graph for value in node.outputs)):
             part.metadata_props.clear()  # stack traces, with the paths of the machine that trained
+        if half:
+            _halve(graph)
         program.save(path, external_data=False)
 
 
+def _halve(graph: Any) -> None:
+    """Store the large constants of a graph in half precision where that holds their values, with a cast before use."""
+    from onnxscript import ir
+
+    for name, value in list(graph.initializers.items()):
+        values = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
+        if values.dtype != np.float32 or values.size < LARGE:
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue
+        stored = ir.Value(name=f"{name}_half", const_value=ir.tensor(half, name=f"{name}_half"))
+        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT})
+        cast.outputs[0].name, cast.outputs[0].dtype, cast.outputs[0].shape = f"{name}_single", value.dtype, value.shape
+        value.replace_all_uses_with(cast.outputs[0])
+        graph.insert_before(graph[0], cast)
+        del graph.initializers[name]
+        graph.register_initializer(stored)
+
+
 def measure_parity(backbone: nn.Module, graph: Path, window_samples: int) -> float:
-    """Largest difference between the module's and the graph's L2-normalised embeddings of the same waveforms."""
+    """Largest difference between the module's and the graph's embeddings of the same waveforms, made comparable."""
     from onnxruntime import InferenceSession
 
     waveforms = _waveforms(PARITY_BATCH, window_samples)
     with torch.inference_mode():
         expected = backbone(waveforms).numpy()
     (actual,) = InferenceSession(str(graph), providers=["CPUExecutionProvider"]).run(None, {INPUT: waveforms.numpy()})
-    return float(np.abs(_unit(actual) - _unit(expected)).max())
+    return float(np.abs(_comparable(actual) - _comparable(expected)).max())
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def _comparable(vectors: np.ndarray) -> np.ndarray:
+    """Embeddings [B, D] of length one; scores [B, 1] over their range, 10 either way, outside of which none matters."""
+    if vectors.shape[1] == 1:
+        return vectors / MOST_SCORE
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

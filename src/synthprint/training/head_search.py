@@ -3,7 +3,7 @@
 A configuration says how what follows the statistics is trained, with the project's own losses, on statistics of changed
 copies of each clip. The head is measured on development sources that training never met. The criterion is the mean of
 two EERs over all pairs of such clips of the main corpus: as they are, and each sent through a channel of its own. Every
-training that was ever run stands in WORK/trials.jsonl. docs/model-search.md says what was found.
+training that was ever run stands in WORK/trials.jsonl. docs/earlier-searches.md says what was found.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synthprint.backbones.spectral_statistics import PARTS, SpectralStatistics
-from synthprint.extractor.recipe import TwinsChoice
+from synthprint.extractor.recipe import FingerprintsChoice, TwinsChoice
 from synthprint.manifests.corpora import list_corpora
 from synthprint.progress import track
 from synthprint.scoring.all_pairs import all_pairs_eer
 from synthprint.shelves import find
+from synthprint.training.fingerprints import fingerprint_columns, with_unheard
 from synthprint.training.head_statistics import MIXES, compute_statistics, read_statistics
-from synthprint.training.twins import with_twins
 from synthprint.types import Embeddings, Manifest
 
 DEFAULTS: dict[str, Any] = {
@@ -34,7 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "dim": 64, "hidden": 256, "dropout": 0.2, "loss": "ge2e", "loss_options": {},
     "sources": 32, "utterances": 3, "steps": 3000, "peak_lr": 1e-3, "weight_decay": 1e-5,
     "mix": "shipped", "unchanged": 0.15, "corpus": "both", "main_share": 0.0, "average": 0.0,
-    "pseudo": 0.0, "pseudo_scale": 1.0, "twins": 0, "twin_share": 1.0, "seeds": [1, 2, 3],
+    "pseudo": 0.0, "pseudo_scale": 1.0, "twins": 0, "twin_share": 1.0,
+    "fingerprints": 0, "fingerprint_depth": 4.0, "fingerprint_edges": 0.25, "seeds": [1, 2, 3],
 }  # fmt: skip
 WARM_UP = 100
 SHOTS, DRAWS = 5, 5
@@ -68,6 +69,10 @@ class HeadSearch:
         net = SpectralStatistics(dim, configuration["hidden"], configuration["dropout"], configuration["parts"])
         loss = find("losses", configuration["loss"])(dim, len(names), **configuration["loss_options"])
         twins = TwinsChoice(configuration["twins"], configuration["twin_share"])
+        fingerprints = FingerprintsChoice(
+            configuration["fingerprints"], configuration["fingerprint_depth"], configuration["fingerprint_edges"]
+        )
+        columns = fingerprint_columns(net) if fingerprints.copies else {}
         parameters = [*net.parameters(), *loss.parameters()]
         decay = configuration["weight_decay"]
         optimizer = torch.optim.Adam(parameters, lr=peak_lr, weight_decay=decay, fused=True)
@@ -81,7 +86,7 @@ class HeadSearch:
             rate = min(1.0, step / WARM_UP) * 0.5 * (1 + np.cos(np.pi * step / configuration["steps"]))
             for group in optimizer.param_groups:
                 group["lr"] = peak_lr * rate
-            features, labels = with_twins(x, y, twins)
+            features, labels = with_unheard(x, y, twins, fingerprints, columns)
             value = loss(net.head(features), labels)
             optimizer.zero_grad()
             value.backward()

@@ -5,9 +5,8 @@ WORK/train.npz, dev.npz   the statistics of each clip: as it is, changed in COPI
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from synthprint.backbones.spectral_statistics import PARTS, SpectralStatistics
+from synthprint.background import in_processes, processors
 from synthprint.manifests.splits import position
 from synthprint.progress import track
 from synthprint.sound import audio
@@ -78,6 +78,11 @@ def clip_statistics(path: Path, place: int, kinds: Sequence[str]) -> dict[str, n
     return statistics
 
 
+def _placed_statistics(kinds: Sequence[str], placed: tuple[int, Path]) -> dict[str, np.ndarray]:
+    place, path = placed
+    return clip_statistics(path, place, kinds)
+
+
 def compute_statistics(manifest: Manifest, work: Path) -> None:
     """Compute the statistics of the train and dev splits, and write them into a folder.
 
@@ -89,14 +94,9 @@ def compute_statistics(manifest: Manifest, work: Path) -> None:
     for split, clips in clips_by_split(manifest).items():
         kinds = ["clean", *MIXES] if split == "train" else ["clean", "channel"]
         paths = [manifest.audio_path(u) for u in clips]
-        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-            rows = list(
-                track(
-                    pool.map(clip_statistics, paths, range(len(paths)), [kinds] * len(paths), chunksize=16),
-                    split,
-                    len(paths),
-                )
-            )
+        workers = processors()
+        computed = in_processes(partial(_placed_statistics, kinds), enumerate(paths), workers, 4 * workers)
+        rows = list(track(computed, split, len(paths)))
         arrays = {f"{kind}_{i}": row[kind] for i, row in enumerate(rows) for kind in kinds}
         np.savez(work / f"{split}.npz", ids=np.array([u.id for u in clips]), **arrays)  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ killed at any moment and is started again ends with the same weights. Under torc
 batch (see `distributed`); the first one writes.
 """
 
+# Long: a run from its inputs to its checkpoints, in the order in which it goes.
 from __future__ import annotations
 
 import logging
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -31,20 +32,24 @@ from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.extractor.embedding import concatenate, embed
 from synthprint.extractor.recipe import Recipe
 from synthprint.extractor.runtime import TorchExtractor
+from synthprint.manifests.packing import Pack
 from synthprint.progress import Progress, progress, silent
 from synthprint.reading import doors
 from synthprint.reading.tensors import check_tensors
-from synthprint.scoring.all_pairs import all_pairs_eer
-from synthprint.training.batches import BalancedBatches, RandomBatches
+from synthprint.training.averaging import add_average, evaluated
 from synthprint.training.data import TrainingData
 from synthprint.training.distributed import ProcessGroup, join_processes
-from synthprint.training.export import write_checkpoint
+from synthprint.training.export import stored_state, write_checkpoint
+from synthprint.training.feature_corpus import FeatureCorpus
 from synthprint.training.hardware import Hardware
+from synthprint.training.labels import detects, development_eer
 from synthprint.training.preflight import preflight
 from synthprint.training.resident import ResidentCorpus, resident
 from synthprint.training.run_folder import AFRESH, Position, Run
+from synthprint.training.samplers import Sampler
 from synthprint.training.step import Step, adam, prepared, repeatable
-from synthprint.types import Embeddings, Labelled, Manifest
+from synthprint.training.whitening import fit_whitening, reset_whitening, whitens
+from synthprint.types import Embeddings, Manifest
 
 LOG_EVERY_STEPS = 10
 NOTE_EVERY_S = 1.0  # at least; what is shown is waited for
@@ -79,6 +84,8 @@ def train(
         with processes.first_of_each_machine():
             data = TrainingData.open(recipe, manifest, pack_folder)
         optimizer = adam(modules, recipe.schedule, processes.device)
+        if recipe.schedule.average:
+            add_average(modules)
         identity = {"recipe": recipe.to_dict(), "data": data.digest()}
         if any(other != identity for other in processes.from_all(identity)):
             raise ManifestError(f"{manifest.name}: the processes see different audio or recipes; give all the same")
@@ -117,17 +124,31 @@ class _Loop:
     def __post_init__(self) -> None:
         hardware, device = self.hardware, self.processes.device
         trains = self.recipe.schedule.epochs > 0
-        self.resident: ResidentCorpus | None = resident(self.data, device, hardware.resident) if trains else None
+        computed = trains and self.recipe.features.copies > 0
+        self.resident: ResidentCorpus | FeatureCorpus | None = None
+        if computed:
+            self.resident = self.feature_corpus()
+        elif trains:
+            self.resident = resident(self.data, device, hardware.resident)
         self.make_step = Step(
             self.recipe, self.modules, self.optimizer, self.processes,
-            self.resident.train.crops if self.resident else lambda waveforms: waveforms,
+            self.resident.train.crops if isinstance(self.resident, ResidentCorpus) else lambda waveforms: waveforms,
             bfloat16=hardware.precision == "bfloat16", compiled=hardware.compile, captured=hardware.capture,
+            computed=computed,
         )  # fmt: skip
         self.note_after = 0.0
         self.save_after = time.monotonic() + SAVE_EVERY_S
 
+    def feature_corpus(self) -> FeatureCorpus:
+        """The features of both splits; how long they took to compute goes into the log."""
+        with self.processes.first_of_each_machine():
+            corpus = FeatureCorpus(self.data, self.modules["backbone"], self.processes.device)
+        if corpus.computed:
+            self.log(self.position.epoch, {"feature_clips": corpus.computed, "features_s": round(corpus.computed_s, 1)})
+        return corpus
+
     @cached_property
-    def sampler(self) -> RandomBatches | BalancedBatches:
+    def sampler(self) -> Sampler:
         """The recipe's batches."""
         return self.data.sampler()
 
@@ -154,8 +175,8 @@ class _Loop:
         position = self.position
         self.modules.train()
         started, worked, clips = time.monotonic(), time.process_time(), 0
-        for inputs, labels in self.batches():
-            self.step(inputs, labels)
+        for inputs, labels, undecided in self.batches():
+            self.step(inputs, labels, undecided)
             position.step, position.steps, clips = position.step + 1, position.steps + 1, clips + len(labels)
             position.cpu_s, worked = position.cpu_s + time.process_time() - worked, time.process_time()
             logs = position.steps % LOG_EVERY_STEPS == 0 or position.steps == 1
@@ -172,15 +193,15 @@ class _Loop:
                 self.save()
         self.make_step.seen(position.epoch + 1)  # before a broken backbone is evaluated and kept
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The epoch's batches from `position` on."""
         epoch, first = self.position.epoch, self.position.step
         steps = list(enumerate(self.sampler.batches(epoch)))[first:]
         return prepared(self.resident or self.data, epoch, steps, self.processes)
 
-    def step(self, inputs: Tensor, labels: Tensor) -> None:
+    def step(self, inputs: Tensor, labels: Tensor, undecided: Tensor) -> None:
         """The step that comes next."""
-        self.make_step(inputs, labels, self.position.epoch, self.position.step, len(self.sampler))
+        self.make_step(inputs, labels, self.position.epoch, self.position.step, len(self.sampler), undecided)
 
     def note(self, row: dict[str, float]) -> str:
         """What stands behind the progress bar."""
@@ -193,7 +214,8 @@ class _Loop:
     def evaluate(self, shown: Progress) -> None:
         """EER over all pairs of the dev split; a new best is kept."""
         position = self.position
-        position.last_eer = eer = dev_eer(self.modules["backbone"], self.data, self.processes, self.resident)
+        self.whiten()
+        position.last_eer = eer = dev_eer(evaluated(self.modules), self.data, self.processes, self.resident)
         self.log(position.epoch, {"dev_eer": eer})
         if position.best_eer is None or eer < position.best_eer:
             position.best_eer, position.best_epoch = eer, position.epoch
@@ -201,8 +223,24 @@ class _Loop:
                 self._keep_best()
         shown.advance(0, f"dev EER {100 * eer:.2f} %")
 
+    def whiten(self) -> None:
+        """Fit the map that makes light of how clips of one source differ, where the backbone has one."""
+        backbone = evaluated(self.modules)
+        if not whitens(backbone):
+            return
+        reset_whitening(backbone)
+        if isinstance(self.resident, FeatureCorpus):
+            embeddings = self.resident.embed_train(backbone)
+        else:
+            part = slice(self.processes.rank, None, self.processes.size)
+            own = _embed(backbone, self.recipe, self.data.train, self.processes, part)
+            parts = [embedded for embedded in self.processes.from_all(own) if embedded is not None]
+            embeddings = concatenate(parts) if parts else None
+        if embeddings is not None:
+            fit_whitening(backbone, embeddings, self.data.train.manifest.utterances)
+
     def _keep_best(self) -> None:
-        files.write_tensors(self.run.best_weights, _state(self.modules["backbone"]))
+        files.write_tensors(self.run.best_weights, stored_state(evaluated(self.modules), self.recipe))
 
     def log(self, epoch: int, row: dict[str, float]) -> None:
         """Add a line to the log: what is in `row`, and where it is from."""
@@ -219,26 +257,27 @@ class _Loop:
 
 
 def dev_eer(
-    backbone: nn.Module, data: TrainingData, processes: ProcessGroup, resident_corpus: ResidentCorpus | None = None
+    backbone: nn.Module,
+    data: TrainingData,
+    processes: ProcessGroup,
+    resident_corpus: ResidentCorpus | FeatureCorpus | None = None,
 ) -> float:
-    """EER over all pairs of the dev split, in [0, 1]; each process embeds a part of it."""
+    """EER of the dev split (see `labels.development_eer`), in [0, 1]; each process embeds a part of it."""
     part = slice(processes.rank, None, processes.size)
-    own = resident_corpus.embed_dev(backbone, part) if resident_corpus else _embed_dev(backbone, data, processes, part)
+    own = (
+        resident_corpus.embed_dev(backbone, part)
+        if resident_corpus
+        else _embed(backbone, data.recipe, data.dev, processes, part)
+    )
     parts = [found for found in processes.from_all(own) if found is not None]
     if not parts:
         raise RecipeError("the training has diverged: no dev clip has a finite embedding; lower [schedule] peak_lr")
-    dev = Labelled.from_ids(concatenate(parts), {u.id: u.source for u in data.dev.manifest})
-    return all_pairs_eer(dev.embeddings, dev.sources).eer
+    return development_eer(data.recipe, concatenate(parts), data.dev.manifest)
 
 
-def _embed_dev(backbone: nn.Module, data: TrainingData, processes: ProcessGroup, part: slice) -> Embeddings | None:
-    dev, recipe = data.dev, data.recipe
+def _embed(backbone: nn.Module, recipe: Recipe, split: Pack, processes: ProcessGroup, part: slice) -> Embeddings | None:
     extractor = TorchExtractor(backbone, recipe.crop.samples, recipe.backbone.dim, "training", processes.device)
-    return embed(extractor, ((u.id, dev.wave(i)) for i, u in list(enumerate(dev.manifest))[part]))[0]
-
-
-def _state(backbone: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
+    return embed(extractor, ((u.id, split.wave(i)) for i, u in list(enumerate(split.manifest))[part]))[0]
 
 
 def _finish(recipe: Recipe, data: TrainingData, modules: nn.ModuleDict, run: Run, position: Position) -> Checkpoint:
@@ -249,10 +288,12 @@ def _finish(recipe: Recipe, data: TrainingData, modules: nn.ModuleDict, run: Run
             if there.digest == doors.sha256(run.best_weights):
                 return there
     family = {u.source: u.family or "" for u in data.train.manifest}
-    common = {"dev_utterances": len(data.dev), "best_dev_eer": position.best_eer}
+    common: dict[str, Any] = {"dev_utterances": len(data.dev), "best_dev_eer": position.best_eer}
+    if detects(recipe):  # what it is calibrated on must come from others
+        common["publishers"] = sorted({u.publisher for u in data.train.manifest if u.publisher})
     last = common | {"epoch": recipe.schedule.epochs, "dev_eer": position.last_eer}
     best = common | {"epoch": position.best_epoch, "dev_eer": position.best_eer}
-    backbone = modules["backbone"]
+    backbone = evaluated(modules)
     write_checkpoint(backbone, recipe, family, run.folder / "last", last)
     with doors.ending_in(CheckpointError, run.best_weights, AFRESH):
         check_tensors(run.best_weights)

@@ -22,8 +22,14 @@ def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = _made("backbone", recipe.backbone.name, recipe.backbone.options, dim=recipe.backbone.dim)
-        loss = _made("loss", recipe.loss.name, recipe.loss.options, dim=recipe.backbone.dim, sources=sources)
+        dim = recipe.backbone.dim // heads(backbone)
+        loss = _made("loss", recipe.loss.name, recipe.loss.options, dim=dim, sources=sources)
     return nn.ModuleDict({"backbone": backbone, "loss": loss})
+
+
+def heads(backbone: nn.Module) -> int:
+    """How many heads stand side by side in a backbone's embedding, each of which a loss sees for itself."""
+    return int(getattr(backbone, "heads", 1))
 
 
 def _made(table: str, name: str, own: Mapping[str, Any], **given: Any) -> nn.Module:

@@ -8,6 +8,7 @@ to the last bit.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -21,7 +22,7 @@ from synthprint.sound.audio import SAMPLE_RATE, wrap
 from synthprint.training.data import TrainingData
 from synthprint.training.preflight import augments, refuse_augmentation
 from synthprint.types import Embeddings
-from synthprint.vectors.directions import mean_direction, unit
+from synthprint.vectors.directions import averaged, scaled
 
 EVALUATION_BATCH = 256  # windows
 MEMORY_SHARE = 0.5  # of what is free on a GPU: the step needs the rest
@@ -69,31 +70,42 @@ class ResidentCorpus:
         firsts = self.train.firsts[indices[part]] + self._data.crop_starts(indices, epoch, step, part)
         return torch.from_numpy(firsts), torch.from_numpy(self._data.labels[indices])
 
+    def undecided(self, indices: np.ndarray) -> Tensor:
+        """As `TrainingData.undecided`."""
+        return self._data.undecided(indices)
+
     def embed_dev(self, backbone: nn.Module, part: slice = slice(None)) -> Embeddings | None:
         """The dev utterances of `part`, as `embedding.embed` gives them, in float32; None where none is finite."""
         clips = self._windows[part]
         if not clips:
             return None
-        vectors = self._embed_windows(backbone, np.concatenate([firsts for _, firsts in clips]))
-        parts = np.split(vectors, np.cumsum([len(firsts) for _, firsts in clips])[:-1])
-        means = {
-            key: mean_direction(unit(windows))
-            for (key, _), windows in zip(clips, parts, strict=True)
-            if np.isfinite(windows).all()
-        }
-        return Embeddings(tuple(means), np.stack(list(means.values())), "training") if means else None
+        return embed_windows(clips, self._device, lambda firsts: backbone.eval()(self.dev.crops(firsts)))
 
-    def _embed_windows(self, backbone: nn.Module, firsts: np.ndarray) -> np.ndarray:
-        """Windows [W] by their first samples -> [W, D], in batches of one size, the last one filled up."""
-        size = min(EVALUATION_BATCH, len(firsts))
-        filled = np.concatenate([firsts, np.repeat(firsts[-1:], -len(firsts) % size)])
-        backbone.eval()
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True, benchmark=False)
-        with torch.inference_mode(), exact:
-            batches = torch.from_numpy(filled).to(self._device).view(-1, size)
-            embedded = torch.cat([backbone(self.dev.crops(batch)).float() for batch in batches])
-        vectors: np.ndarray = embedded[: len(firsts)].cpu().numpy()
-        return vectors
+
+def embed_windows(
+    clips: Sequence[tuple[str, np.ndarray]], device: str, embed: Callable[[Tensor], Tensor]
+) -> Embeddings | None:
+    """Clips by their windows; those of which a window is not finite are left out. None where all are.
+
+    Args:
+        clips: of each its id and where its windows are, [W] int64.
+        embed: such places [B], on the device -> the embeddings of these windows [B, D]; called with batches of one
+            size, the last one filled up.
+    """
+    places = np.concatenate([windows for _, windows in clips])
+    size = min(EVALUATION_BATCH, len(places))
+    filled = np.concatenate([places, np.repeat(places[-1:], -len(places) % size)])
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True, benchmark=False)
+    with torch.inference_mode(), exact:
+        embedded = torch.cat([embed(batch).float() for batch in torch.from_numpy(filled).to(device).view(-1, size)])
+    vectors = embedded[: len(places)].cpu().numpy()
+    parts = np.split(vectors, np.cumsum([len(windows) for _, windows in clips])[:-1])
+    means = {
+        key: averaged(scaled(windows))
+        for (key, _), windows in zip(clips, parts, strict=True)
+        if np.isfinite(windows).all()
+    }
+    return Embeddings(tuple(means), np.stack(list(means.values())), "training") if means else None
 
 
 def resident(data: TrainingData, device: str, wanted: bool | None) -> ResidentCorpus | None:

@@ -20,10 +20,14 @@ from torch.nn import functional as F
 from synthprint.background import in_order
 from synthprint.errors import RecipeError
 from synthprint.extractor.recipe import Recipe, Schedule
+from synthprint.training.averaging import follower
 from synthprint.training.data import TrainingData
 from synthprint.training.distributed import MeanGradients, ProcessGroup
+from synthprint.training.feature_corpus import FeatureCorpus
+from synthprint.training.fingerprints import fingerprint_columns, with_unheard
+from synthprint.training.modules import heads
 from synthprint.training.resident import ResidentCorpus
-from synthprint.training.twins import featured, with_twins
+from synthprint.training.twins import featured, undecided_with_copies
 
 BATCHES_AHEAD = 3
 WARM_UP = 3  # calls before a capture: libraries set themselves up, and Adam its moments
@@ -81,26 +85,31 @@ class Step:
     """Makes the steps of a training that passed `preflight`.
 
     Args:
-        modules: "backbone" and "loss", on the device.
+        modules: "backbone" and "loss", and what follows the backbone where that is averaged; on the device.
         crops: what a batch holds of this process's clips -> waveforms [P, T]; on the device.
         bfloat16: run the backbone under autocast.
         compiled: run it through torch.compile.
         captured: run the whole step as a CUDA graph (see `Captured`).
+        computed: a batch holds features [P, S] of this process's clips, and only the head runs.
 
     Raises:
-        RecipeError: there are to be twins, and the backbone can have none.
+        RecipeError: there are to be twins or fingerprints, and the backbone can have none.
     """
 
     def __init__(
         self, recipe: Recipe, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer, processes: ProcessGroup,
         crops: Callable[[Tensor], Tensor], *, bfloat16: bool = False, compiled: bool = False, captured: bool = False,
+        computed: bool = False,
     ) -> None:  # fmt: skip
         backbone = modules["backbone"]
         processes.synchronise(backbone)
         self._recipe, self._modules, self._optimizer, self._processes = recipe, modules, optimizer, processes
         self._crops, self._bfloat16 = crops, bfloat16
         self._forward: Callable[[Tensor], Tensor] = torch.compile(backbone) if compiled else backbone
-        self._featured = featured(backbone) if recipe.twins.copies else None
+        self._featured = featured(backbone) if recipe.twins.copies or recipe.fingerprints.copies or computed else None
+        self._columns = fingerprint_columns(backbone) if recipe.fingerprints.copies else {}
+        self._computed, self._heads = computed, heads(backbone)
+        self._follow = follower(modules, recipe.schedule.average)
         self._gradients = MeanGradients(modules.parameters(), processes)
         self._rate = 0.0
         self._loss, self._accuracy = torch.zeros(2, device=processes.device).unbind()
@@ -108,38 +117,55 @@ class Step:
             Captured(self._learn, torch.device(processes.device), self._allow_capture) if captured else self._learn
         )
 
-    def __call__(self, inputs: Tensor, labels: Tensor, epoch: int, step: int, steps: int) -> None:
+    def __call__(
+        self, inputs: Tensor, labels: Tensor, epoch: int, step: int, steps: int, undecided: Tensor | None = None
+    ) -> None:
         """One step, `step` of `steps` of `epoch`, both from 0.
 
         Args:
             inputs: [P, …], what `crops` takes.
-            labels: [B], of the whole batch. Both on the device, or in pinned memory.
+            labels: [B], of the whole batch. All on the device, or in pinned memory.
+            undecided: [B, B] bool, pairs of the whole batch that a loss is to leave out; None is no pair.
         """
         seed = np.random.SeedSequence([self._recipe.seed, epoch, step]).generate_state(1, np.uint64)
         torch.manual_seed((int(seed[0]) + self._processes.rank) % 2**64)  # for dropout, where there is any
         self._rate = learning_rate(self._recipe.schedule, epoch + (step + 1) / steps)
         for group in self._optimizer.param_groups:
             group["lr"].fill_(self._rate)
-        self._run(inputs, labels)
+        if undecided is None:
+            undecided = torch.zeros(len(labels), len(labels), dtype=torch.bool)
+        self._run(inputs, labels, undecided)
 
-    def _learn(self, inputs: Tensor, labels: Tensor) -> None:
+    def _learn(self, inputs: Tensor, labels: Tensor, undecided: Tensor) -> None:
         device, loss_of = torch.device(self._processes.device), self._modules["loss"]
         waveforms, labels = self._crops(inputs.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
             if self._featured is None:
                 embeddings = self._processes.gather(self._forward(waveforms).float(), len(labels))
             else:
-                features, labels = with_twins(self._featured.features(waveforms), labels, self._recipe.twins)
-                embeddings = self._featured.head(features).float()
-        loss = loss_of(embeddings, labels)
+                features = waveforms if self._computed else self._featured.features(waveforms)
+                features, labels = with_unheard(
+                    features, labels, self._recipe.twins, self._recipe.fingerprints, self._columns
+                )
+                embeddings = self._processes.gather(self._featured.head(features).float(), len(labels))
+        parts, left_out = embeddings.chunk(self._heads, dim=1), self._left_out(undecided, labels)
+        loss = torch.stack([loss_of(part, labels, **left_out) for part in parts]).mean()
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._gradients.finish()
         self._optimizer.step()
+        self._follow()
         with torch.no_grad():
             # The first loss that is not finite stays, so that nobody has to look after every step.
             self._loss.copy_(torch.where(self._loss.isfinite(), loss.detach(), self._loss))
-            self._accuracy.copy_(batch_accuracy(loss_of, embeddings.detach(), labels))
+            self._accuracy.copy_(batch_accuracy(loss_of, parts[0].detach(), labels))
+
+    def _left_out(self, undecided: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """What a loss takes beside a batch and its copies; `undecided` [B, B] is of the batch alone."""
+        if not getattr(self._modules["loss"], "takes_undecided", False):
+            return {}
+        pairs = undecided.to(labels.device, non_blocking=True)
+        return {"undecided": undecided_with_copies(pairs, len(labels))}
 
     def seen(self, epoch: int) -> dict[str, float]:
         """Loss, accuracy and rate of the last step, once it is done; `epoch`, from 1, is for the error.
@@ -213,14 +239,26 @@ class Captured:
 
 
 def prepared(
-    data: TrainingData | ResidentCorpus, epoch: int, steps: Iterable[tuple[int, np.ndarray]], processes: ProcessGroup
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What a `Step` takes for each of the `steps` (number, utterances [B]), made in a thread a few batches ahead."""
+    data: TrainingData | ResidentCorpus | FeatureCorpus,
+    epoch: int,
+    steps: Iterable[tuple[int, np.ndarray]],
+    processes: ProcessGroup,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """What a `Step` takes for each of the `steps` (number, utterances [B]), made in a thread a few batches ahead.
+
+    Yields:
+        Inputs [P, …], labels [B] and undecided pairs [B, B].
+    """
     pinned = torch.device(processes.device).type == "cuda"  # what lies there is fetched while the GPU works
 
-    def batch(at: tuple[int, np.ndarray]) -> tuple[Tensor, Tensor]:
+    def batch(at: tuple[int, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
         step, indices = at
         inputs, labels = data.batch(indices, epoch, step, processes.part(len(indices)))
-        return (inputs.pin_memory(), labels.pin_memory()) if pinned else (inputs, labels)
+        undecided = data.undecided(indices)
+        return (
+            (inputs.pin_memory(), labels.pin_memory(), undecided.pin_memory())
+            if pinned
+            else (inputs, labels, undecided)
+        )
 
     return in_order(batch, steps, workers=1, ahead=BATCHES_AHEAD)

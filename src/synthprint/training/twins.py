@@ -27,16 +27,31 @@ class Featured(Protocol):
     def head(self, features: Tensor, /) -> Tensor: ...
 
 
-def featured(backbone: nn.Module) -> Featured:
+def featured(backbone: nn.Module, table: str = "twins") -> Featured:
     """The backbone as its two halves.
+
+    Args:
+        table: of a recipe, which asks for them.
 
     Raises:
         RecipeError: it has none.
     """
     if not hasattr(backbone, "features") or not hasattr(backbone, "head"):
         name = type(backbone).__name__
-        raise RecipeError(f"recipe: [twins] backbone {name} has no features apart from its head: set copies = 0")
+        raise RecipeError(f"recipe: [{table}] backbone {name} has no features apart from its head: set copies = 0")
     return cast(Featured, backbone)
+
+
+def undecided_with_copies(undecided: Tensor, rows: int) -> Tensor:
+    """The undecided pairs [B, B] of a batch -> those of the batch and its copies, [rows, rows].
+
+    A copy's row is undecided with the rows of the same copy that its original is undecided with, and with no other:
+    whatever two copies were moved by, it was not the same.
+
+    Args:
+        rows: B times one more than there are copies, copy after copy as `with_twins` gives them.
+    """
+    return torch.block_diag(*[undecided] * (rows // len(undecided)))  # type: ignore[no-untyped-call]
 
 
 def with_twins(features: Tensor, labels: Tensor, choice: TwinsChoice) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from synthprint.types.embeddings import EMBEDDINGS_FORMAT, Embeddings, Windows
 from synthprint.types.labelled import Labelled
 from synthprint.types.manifest import COLUMNS, HELD_OUT_SPLITS, HUMAN, SPLITS, Manifest, Utterance
+from synthprint.types.provenance import Provenance
 from synthprint.types.scored import IdentificationTrials, ScoredTrials, TrialCount
 from synthprint.types.trials import Trials
 
@@ -21,6 +22,7 @@ __all__ = [
     "IdentificationTrials",
     "Labelled",
     "Manifest",
+    "Provenance",
     "ScoredTrials",
     "TrialCount",
     "Trials",

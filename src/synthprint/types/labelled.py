@@ -11,6 +11,7 @@ import numpy as np
 from synthprint.errors import EmbeddingsError
 from synthprint.types.embeddings import Embeddings
 from synthprint.types.manifest import Manifest, Utterance
+from synthprint.types.provenance import numbered, sorted_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,11 @@ class Labelled:
         return self._numbered[1]
 
     @cached_property
+    def publishers(self) -> np.ndarray | None:
+        """[N] the publisher of each, as a number, -1 where that is not known; None where it is of nobody."""
+        names = [u.publisher for u in self.utterances]
+        return numbered(names) if any(names) else None
+
+    @cached_property
     def _numbered(self) -> tuple[tuple[str, ...], np.ndarray]:
-        names, owners = np.unique(np.asarray(self.sources, dtype=object), return_inverse=True)
-        return tuple(names.tolist()), owners
+        return sorted_numbers(self.sources)

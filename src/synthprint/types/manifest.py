@@ -32,6 +32,9 @@ class Utterance:
         source: the system that made the speech, the label being traced.
         family: the architecture the source belongs to.
         language, speaker, text_id: what is spoken, by which voice.
+        publisher: who put the recording out: a page, a repository, an account.
+        group: its page group: recordings of several sources that one publisher put out, with the same sentences
+            (`text_id`) in one format.
         split: "train", "dev" or "test".
         source_seen, language_seen: whether the train split has this source, this language.
         duration_s: length of the recording in seconds.
@@ -45,6 +48,8 @@ class Utterance:
     language: str | None = None
     speaker: str | None = None
     text_id: str | None = None
+    publisher: str | None = None
+    group: str | None = None
     split: str | None = None
     source_seen: bool | None = None
     language_seen: bool | None = None
@@ -102,6 +107,11 @@ class Utterance:
             return cls(**known, extra=text)
         except ManifestError as error:
             raise ManifestError(f"{where}: {error}") from None
+
+    @property
+    def human(self) -> bool:
+        """Whether a person spoke: the source, the family or the column `kind` says so."""
+        return HUMAN in (self.source, self.family, self.extra.get("kind"))
 
     @property
     def quadrant(self) -> tuple[bool, bool] | None:

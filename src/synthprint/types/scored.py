@@ -10,27 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from synthprint import files
 from synthprint.errors import CalibrationError, EmbeddingsError, ManifestError
 from synthprint.types.manifest import Utterance
+from synthprint.types.provenance import sorted_numbers
 from synthprint.types.trials import Trials, read_columns, read_label, read_score, trial_lines
-
-WEIGHTINGS = ("sources", "trials")
-
-
-class Weights(NamedTuple):
-    """`each` [K], adding up to 1 over the targets and over the nontargets; and what one more of a kind would weigh.
-
-    `further` is the share of one trial, or where sources count alike that of one source (target) and of one pair of
-    sources (nontarget).
-    """
-
-    each: np.ndarray
-    further: tuple[float, float]
+from synthprint.types.weights import WEIGHTINGS, Weights, even_weights, share_weights, unit_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +36,9 @@ class ScoredTrials:
         data, extractor: where they come from, in words, and the digest of what embedded them.
         ids: of what stands on a side, where that is a clip; else none.
         utterances: the same, where a manifest has them; else none.
+        shares: [K] what each trial weighs, where that was decided beforehand and not by a weighting; else None.
+        publishers: of what stands on a side; None where one of them is not on record.
+        groups: of what stands on a side, its page group, or where it has none its publisher; None as with `publishers`.
 
     Raises:
         EmbeddingsError: there are not as many scores as trials.
@@ -66,6 +57,9 @@ class ScoredTrials:
     extractor: str = ""
     ids: tuple[str, ...] = ()
     utterances: tuple[Utterance, ...] = ()
+    shares: np.ndarray | None = None
+    publishers: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         scores = np.asarray(self.scores)
@@ -87,7 +81,7 @@ class ScoredTrials:
     def __getitem__(self, selection: np.ndarray) -> ScoredTrials:
         """The trials that a mask [K], or indices, select."""
         parts = {name: getattr(self, name)[selection] for name in ("scores", "target", "first", "second")}
-        return replace(self, **parts)
+        return replace(self, **parts, shares=None if self.shares is None else self.shares[selection])
 
     @property
     def target_scores(self) -> np.ndarray:
@@ -113,38 +107,71 @@ class ScoredTrials:
     def _numbered(self) -> tuple[tuple[str, ...], np.ndarray]:
         if self.sources is None:
             raise CalibrationError(f"{self.compared}: the sources of the trials are not on record")
-        names, owners = np.unique(np.asarray(self.sources, dtype=object), return_inverse=True)
-        return tuple(names.tolist()), owners
+        return sorted_numbers(self.sources)
 
     @property
     def n_sources(self) -> int:
         """How many sources take part in a trial."""
         return len(np.unique(np.concatenate(self.owners)))
 
+    @cached_property
+    def _publishers(self) -> tuple[tuple[str, ...], np.ndarray]:
+        if self.publishers is None:
+            raise CalibrationError(f"{self.compared}: the publishers of the trials are not on record")
+        return sorted_numbers(self.publishers)
+
+    @property
+    def n_publishers(self) -> int:
+        """How many publishers take part in a trial; 0 where they are not on record."""
+        return 0 if self.publishers is None else len(np.unique(np.concatenate(self.units("publishers")[1])))
+
+    @property
+    def crossed(self) -> np.ndarray:
+        """[K] bool, whether two publishers put the two sides out; false where they are not on record."""
+        if self.publishers is None:
+            return np.zeros(len(self), bool)
+        first, second = self.units("publishers")[1]
+        return np.asarray(first != second)
+
+    @property
+    def same_group(self) -> np.ndarray:
+        """[K] bool, whether both sides are of one page group, or of one publisher that has none."""
+        if self.groups is None:
+            return np.zeros(len(self), bool)
+        groups = sorted_numbers(self.groups)[1]
+        return np.asarray(groups[self.first] == groups[self.second])
+
+    def units(self, weighting: str) -> tuple[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
+        """What is one observation: publishers, where these count alike, else sources.
+
+        Returns:
+            Their names, sorted, and [K] the one on the first side and on the second.
+        """
+        names, numbers = self._publishers if weighting == "publishers" else self._numbered
+        return names, (numbers[self.first], numbers[self.second])
+
     def weights(self, weighting: str) -> Weights:
-        """What each trial weighs: "trials" all alike; "sources" as in the source-balanced EER.
+        """What each trial weighs: "trials" all alike; "sources" as in the source-balanced EER; "publishers" likewise.
 
         With "sources", a target trial of source k weighs 1 / (K T_k), and a nontarget trial of sources j and k
         1 / (2 N_j) + 1 / (2 N_k) over the number of sources, T_k and N_k being the numbers of trials of a source.
+        Where trials have `shares`, each weighs its share among its kind.
+
+        With "publishers", a side weighs 1 / (K_p N_pk): p is its publisher, with K_p sources in trials of the kind, and
+        N_pk the number of sides of its source k there. Every publisher counts alike, and within it every source.
+        Targets of two publishers, and those of one, weigh CROSSED_SHARE and the rest, where there are both.
 
         Raises:
             CalibrationError: there is no such weighting.
         """
         if weighting not in WEIGHTINGS:
             raise CalibrationError(f"weighting {weighting!r} is not one of: {', '.join(WEIGHTINGS)}")
-        target, kinds = self.target, (self.target, ~self.target)
+        if self.shares is not None:
+            return share_weights(self.target, self.shares, self.owners)
         if weighting == "trials":
-            further = 1 / int(kinds[0].sum()), 1 / int(kinds[1].sum())
-            return Weights(np.where(target, *further), further)
-        first, second = self.owners
-        weights = np.zeros(len(self))
-        for kind in kinds:
-            sides = first[kind], second[kind]
-            per_source = np.bincount(np.concatenate(sides), minlength=len(self.names))
-            each = 1 / per_source[sides[0]] + 1 / per_source[sides[1]]
-            weights[kind] = each / each.sum()
-        units = np.minimum(first, second) * len(self.names) + np.maximum(first, second)  # a source, or a pair of them
-        return Weights(weights, (1 / len(np.unique(units[kinds[0]])), 1 / len(np.unique(units[kinds[1]]))))
+            return even_weights(self.target)
+        crossed = self.crossed if weighting == "publishers" else np.zeros(len(self), bool)
+        return unit_weights(self.target, crossed, self.units(weighting)[1], self.owners)
 
     @classmethod
     def from_list(cls, trials: Trials, scores: np.ndarray) -> ScoredTrials:

@@ -13,7 +13,7 @@ sources in the same bin are added up. Bins only serve the intervals; the figures
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -121,6 +121,15 @@ def draws(n_sources: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
         yield np.bincount(rng.integers(0, n_sources, n_sources), minlength=n_sources)
 
 
+def stratified_draws(strata: Sequence[np.ndarray], size: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each of `size` units was drawn, [replicates, size]; from each of `strata`, as many as it has."""
+    times = np.zeros((replicates, size), np.float32)
+    for number, units in enumerate(strata):
+        for replicate, drawn in enumerate(draws(len(units), replicates, seed + number) if len(units) else ()):
+            times[replicate, units] = drawn
+    return times
+
+
 def intervals(
     figures: Callable[[np.ndarray], Mapping[str, float] | None],
     values: Mapping[str, float | None],
@@ -146,11 +155,15 @@ def intervals(
             times[sources] = drawn
             for name, value in (figures(times) or {}).items():
                 found[name].append(value)
+    return {name: percentiles(value, np.array(found[name]), replicates) for name, value in values.items()}
+
+
+def percentiles(value: float | None, replicated: np.ndarray, replicates: int) -> Figure:
+    """A figure with the percentiles of what its replicates gave, those in which it was defined.
+
+    Where it was undefined in more than half of them an interval would mislead, and there is none.
+    """
+    if value is None or not len(replicated) or 2 * len(replicated) < replicates:
+        return Figure(value)
     tails = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
-    # Where figures were undefined in more than half of the replicates, an interval would mislead.
-    return {
-        name: Figure(value, *map(float, np.quantile(found[name], tails)))
-        if value is not None and found[name] and 2 * len(found[name]) >= replicates
-        else Figure(value)
-        for name, value in values.items()
-    }
+    return Figure(value, *map(float, np.quantile(replicated, tails)))

@@ -55,7 +55,7 @@ def against_enrolled(
     """Clips against other clips, which are enrolled: the trials of known clips, and of unknown ones."""
     row = {name: i for i, name in enumerate(enrolled.names)}
     truth = np.array([row.get(source, -1) for source in clips.sources], np.int64)
-    scores = backend.enrol(enrolled.vectors, enrolled.owners)(clips.vectors)
+    scores = backend.enrol(enrolled.vectors, enrolled.owners, enrolled.publishers)(clips.vectors)
     sources = np.asarray(clips.sources, dtype=object)
     trials = IdentificationTrials.from_matrix(scores, truth, sources, "other clips are enrolled", enrolled.names)
     return trials[truth >= 0], trials[truth < 0]
@@ -64,7 +64,7 @@ def against_enrolled(
 def left_out(clips: Labelled, backend: Backend) -> tuple[IdentificationTrials, IdentificationTrials]:
     """Clips against each other: known with the clip itself left out, unknown with its whole source."""
     owners, sources = clips.owners, np.asarray(clips.sources, dtype=object)
-    scores, without = left_out_scores(clips.vectors, owners, backend)
+    scores, without = left_out_scores(clips.vectors, owners, backend, clips.publishers)
     several = np.isfinite(scores[owners, np.arange(len(owners))])  # not those that are alone in their source
     others = np.isfinite(without.max(axis=0))
     how = "every clip is asked twice: with itself left out of the enrolment, and with its whole source left out"

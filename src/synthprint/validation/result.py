@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from synthprint.errors import MetricError
 from synthprint.shelves import Backend
 from synthprint.types import Labelled, ScoredTrials
 from synthprint.validation.bootstrap import CONFIDENCE
+from synthprint.validation.crossed_result import CrossedEvaluation
 from synthprint.validation.identification import (
     Identification,
     against_enrolled,
@@ -38,6 +39,7 @@ class Validation:
         settings: how.
         notes: what is missing and why, in words.
         title: what was validated, in words.
+        crossed: by what is crossed with the sources, such as "publisher"; empty where nothing can be.
     """
 
     trials: ScoredTrials
@@ -47,6 +49,7 @@ class Validation:
     settings: Settings
     notes: tuple[str, ...] = ()
     title: str = "Validation"
+    crossed: Mapping[str, CrossedEvaluation] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -60,6 +63,7 @@ class Validation:
                 for what, parts in self.slices.items()
             },
             "notes": list(self.notes),
+            **({"crossed": {by: one.to_dict() for by, one in self.crossed.items()}} if self.crossed else {}),
         }
 
 
