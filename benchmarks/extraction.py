@@ -123,7 +123,7 @@ def variants(
     windows = [view for wave in waves for view in audible_windows(wave, extractor.window_samples, "clip")]
     plain = work / "plain.onnx"
     with patch("synthprint.layers.onnx_stft.stft", aten_stft):
-        write_graph(load_backbone(checkpoint).eval(), extractor.window_samples, plain)
+        write_graph(load_backbone(checkpoint).eval(), torch.from_numpy(np.stack(windows[:2])), plain)
     whole_batch = len(windows) // cores() // 2
     tried: dict[str, Callable[[], Any]] = {
         "onnxruntime's own Fourier transform": one_by_one(plain, windows, 1, cores()),

@@ -77,18 +77,22 @@ def parquet() -> None:
 
 
 def graphs() -> None:
-    """ONNX graphs: a sound one (waveform [1, 1600] -> embedding [1, 8]), and others that must be refused."""
+    """ONNX graphs: a sound one (waveform [1, 1600] -> embedding [1, 8]), and others that must be refused.
+
+    Two are sound where they are asked for: one that gives features [1, 8] too, and a head, which takes some [1, 1600].
+    """
     from onnx import TensorProto, helper, save_model
 
     def graph(name: str, nodes: Sequence[Operator], *constants: object,
               source: str = "waveform", shape: tuple[object, ...] = ("batch", 1600), kind: int = TensorProto.FLOAT,
-              out: tuple[object, ...] = ("batch", 8), domain: str = "") -> None:  # fmt: skip
+              out: tuple[object, ...] = ("batch", 8), domain: str = "", given: Sequence[str] = ("embedding",),
+              ) -> None:  # fmt: skip
         operators = [
             helper.make_node(op, ins, [to], domain=domain if op == "Custom" else "", **own)
             for op, ins, to, own in nodes
         ]
         inputs = [helper.make_tensor_value_info(source, kind, shape)]
-        outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, out)]
+        outputs = [helper.make_tensor_value_info(value, TensorProto.FLOAT, out) for value in given]
         model = helper.make_model(
             helper.make_graph(operators, "extractor", inputs, outputs, list(constants)),
             opset_imports=[helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])],
@@ -101,6 +105,10 @@ def graphs() -> None:
     parts: Operator = ("Reshape", ["waveform", "rows"], "parts", {})
     total: Operator = ("ReduceL2", ["parts", "axes"], "embedding", {"keepdims": 0})
     graph("sound", [parts, total], rows, axes)
+    graph("features", [parts, ("ReduceL2", ["parts", "axes"], "features", {"keepdims": 0}),
+                       ("Neg", ["features"], "embedding", {})],
+          rows, axes, given=("embedding", "features"))  # fmt: skip
+    graph("head", [("Reshape", ["features", "rows"], "parts", {}), total], rows, axes, source="features")
     graph("other_input", [("Reshape", ["x", "rows"], "parts", {}), total], rows, axes, source="x")
     graph("other_size", [("ReduceL2", ["parts", "one"], "embedding", {"keepdims": 0}), parts][::-1], rows,
           helper.make_tensor("one", TensorProto.INT64, [1], [1]), out=("batch", 200))  # fmt: skip

@@ -133,7 +133,12 @@ def slow_proxy_anchor(
 
 
 def slow_supervised_contrastive(
-    _: nn.Module, x: np.ndarray, y: np.ndarray, temperature: float = 0.1, undecided: np.ndarray | None = None
+    loss: nn.Module,
+    x: np.ndarray,
+    y: np.ndarray,
+    temperature: float = 0.1,
+    undecided: np.ndarray | None = None,
+    proxies: float = 0.0,
 ) -> float:
     losses = []
     for i in range(len(x)):
@@ -141,7 +146,10 @@ def slow_supervised_contrastive(
         total = sum(math.exp(cos(x[i], x[a]) / temperature) for a in others)
         own = [a for a in others if y[a] == y[i]]
         losses.append(-np.mean([math.log(math.exp(cos(x[i], x[p]) / temperature) / total) for p in own]))
-    return float(np.mean(losses))
+    if not proxies:
+        return float(np.mean(losses))
+    of_all = classify(lambda e, w, _: 16.0 * cos(e, w), directions(loss), x, y)
+    return float(np.mean(losses)) + proxies * of_all
 
 
 def slow_triplet(

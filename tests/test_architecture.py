@@ -45,6 +45,7 @@ LEVEL = levels(PAGE.read_text(encoding="utf-8"))
 TORCH_ROOMS, TORCH_WHEN_USED = torch_rooms(PAGE.read_text(encoding="utf-8"))
 
 
+@cache
 def modules() -> list[str]:
     """Dotted names below `synthprint`, without it; the package itself is ''."""
     names = []
@@ -90,11 +91,12 @@ def _running(module: ast.Module) -> list[ast.stmt]:
     return [node for node in module.body if node not in guarded]
 
 
-def own(module: str) -> set[str]:
+@cache
+def own(module: str) -> frozenset[str]:
     """Modules of synthprint that `module` imports."""
     known = set(modules())
     names = {name.removeprefix("synthprint").lstrip(".") for name in imports(module) if room(name) == "synthprint"}
-    return {name if name in known else name.rpartition(".")[0] for name in names} - {"", module}
+    return frozenset(name if name in known else name.rpartition(".")[0] for name in names) - {"", module}
 
 
 def test_the_page_has_every_room_and_no_other() -> None:

@@ -28,6 +28,13 @@ def test_what_is_written_reads_back(tiny_checkpoint: Checkpoint) -> None:
     assert loaded.version
 
 
+def test_a_description_that_knows_no_features_reads_as_before(copy: Path, tiny_checkpoint: Checkpoint) -> None:
+    edit(copy, lambda config: [config.pop(key) for key in ("features", "head")])
+    loaded = Checkpoint.load(copy)
+    assert (loaded.features, loaded.head, loaded.outputs) == (None, False, {"embedding": 8})
+    assert loaded.digest == tiny_checkpoint.digest
+
+
 def test_a_checkpoint_may_be_moved(copy: Path, tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     moved = copy.rename(tmp_path / "elsewhere")
     assert Checkpoint.load(moved).digest == tiny_checkpoint.digest
@@ -71,6 +78,10 @@ def rot(path: Path) -> None:
         (lambda f: edit(f, lambda c: c.update(recipe="tiny")), "not the description of a checkpoint"),
         (lambda f: edit(f, lambda c: c["recipe"].update(sead=1)), "unknown key 'sead'"),
         (lambda f: edit(f, lambda c: c.update(sources=["a"])), "not the description of a checkpoint"),
+        (lambda f: edit(f, lambda c: c.update(head=True)), "features: a head takes features, and none are named"),
+        (lambda f: edit(f, lambda c: c.update(features={"size": 0, "sha256": "0" * 64})), r"features\.size"),
+        (lambda f: edit(f, lambda c: c.update(features={"size": 65537, "sha256": "0" * 64})), r"features\.size"),
+        (lambda f: edit(f, lambda c: c.update(features={"size": 8, "sha256": "x"})), r"features\.sha256"),
     ],
 )
 def test_what_is_damaged_is_refused(damage: Callable[[Path], None], match: str, copy: Path) -> None:

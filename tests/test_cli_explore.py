@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,24 +113,3 @@ def test_what_cannot_be_explored_is_an_error(files: Files, tmp_path: Path) -> No
     with pytest.raises(EmbeddingsError, match=r"none of the 2 utterances .* 'x', one of the embeddings '0/0.wav'"):
         files.run(probe, "--manifest", str(tmp_path / "foreign.csv"))
     assert files.run(map_, "--mark", "speaker", "--out", str(tmp_path)).exit_code == 2
-
-
-def test_map_writes_the_same_files_every_time(files: Files, tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("umap")
-    written = []
-    for name in ("first", "second"):
-        arguments = ["--split", "dev", "--per-source", "6", "--mark", "language", "--seed", "3", "--neighbours", "7"]
-        result = files.run(map_, *arguments, "--out", str(tmp_path / name))
-        folder = tmp_path / name
-        assert sorted(p.name for p in folder.iterdir()) == ["map.csv", "map.html", "map.png", "map.svg"]
-        written.append([p.read_bytes() for p in sorted(folder.iterdir())])
-    assert written[0] == written[1]
-    assert "umap: learning the map of 72 clips" in result.stderr
-    assert f"UMAP of 72 clips of {N_SOURCES} sources: cosine, 7 neighbours, min. distance 0.1, seed 3" in result.stdout
-    rows = list(csv.DictReader((tmp_path / "first" / "map.csv").read_text(encoding="utf-8").splitlines()))
-    of = {u.id: u for u in files.manifest}
-    assert all(of[row["id"]].source == row["source"] and of[row["id"]].language == row["language"] for row in rows)
-    assert len(rows) == 72
-    assert '"marked":"language"' in (tmp_path / "first" / "map.html").read_text(encoding="utf-8")

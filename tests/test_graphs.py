@@ -62,8 +62,9 @@ def model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def session(made: onnx.ModelProto | bytes, window: int = WINDOW, dim: int = DIM) -> GraphSession:
-    return GraphSession(made if isinstance(made, bytes) else made.SerializeToString(), window, dim)
+def session(made: onnx.ModelProto | bytes, window: int = WINDOW, dim: int = DIM, **further: int) -> GraphSession:
+    data = made if isinstance(made, bytes) else made.SerializeToString()
+    return GraphSession(data, {"waveform": window}, {"embedding": dim, **further})
 
 
 def test_a_graph_gives_what_onnxruntime_gives_to_the_last_bit() -> None:
@@ -72,16 +73,18 @@ def test_a_graph_gives_what_onnxruntime_gives_to_the_last_bit() -> None:
     rng = np.random.default_rng(0)
     plain = InferenceSession(GRAPH, providers=["CPUExecutionProvider"])
     shipped = Checkpoint.load(MODEL)
-    limited = GraphSession(GRAPH, shipped.window_samples, shipped.dim)
+    limited = GraphSession(GRAPH, shipped.inputs, shipped.outputs)
     options = graph_session.run_options()
     for _ in range(3):
         window = (0.1 * rng.standard_normal(shipped.window_samples)).astype(np.float32)
-        assert limited.run(window, options).tobytes() == plain.run(None, {"waveform": window[None]})[0].tobytes()
+        given, expected = limited.run(window, options), plain.run(None, {"waveform": window[None]})
+        assert [values.tobytes() for values in given] == [values.tobytes() for values in expected]
+        assert [values.shape for values in given] == [(1, size) for size in shipped.outputs.values()]
 
 
 def test_the_shipped_graph_is_flat_and_its_outline_is_onnx_s() -> None:
-    seen, proto = outline(GRAPH), onnx.load_from_string(GRAPH)
-    assert (seen.inputs, seen.outputs) == ([b"waveform"], [b"embedding"])
+    seen, proto = outline(GRAPH, outputs=("embedding", "features")), onnx.load_from_string(GRAPH)
+    assert (seen.inputs, seen.outputs) == ([b"waveform"], [b"embedding", b"features"])
     assert seen.nodes == len(proto.graph.node)
     assert {name.decode() for name in seen.constants} >= {tensor.name for tensor in proto.graph.initializer}
     constants = {tensor.name for tensor in proto.graph.initializer}
@@ -223,6 +226,52 @@ def test_a_graph_is_what_its_description_says() -> None:
         session(model(), dim=DIM + 1)
 
 
+def halves(op: str = "Neg", name: str = "features") -> onnx.ModelProto:
+    """A graph that also gives the first DIM samples of the window, changed by an operator."""
+    made = model()
+    made.graph.node.append(node(op, ["start"], [name]))
+    made.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", DIM]))
+    return made
+
+
+def test_a_graph_may_give_features_too() -> None:
+    window = np.arange(WINDOW, dtype=np.float32)
+    embedding, features = session(halves(), features=DIM).run(window, graph_session.run_options())
+    np.testing.assert_array_equal(embedding, window[None, :DIM])
+    np.testing.assert_array_equal(features, -window[None, :DIM])
+
+
+@pytest.mark.parametrize(
+    ("made", "further", "told"),
+    [
+        (halves(), {}, "must have one output, 'embedding'; it has: 'embedding', 'features'"),
+        (model(), {"features": DIM}, "must have 2 outputs, 'embedding', 'features'; it has: 'embedding'$"),
+        (halves(name="more"), {"features": DIM}, "must have 2 outputs, .*; it has: 'embedding', 'more'"),
+        (halves(), {"features": DIM + 1}, r"'features' is tensor.float. \['batch', 8\], and its description .*9\]"),
+        (halves("Not"), {"features": DIM}, "cannot be run: onnxruntime says"),
+        (halves("Log"), {"features": DIM}, "gives values that are not finite for a first window"),
+    ],
+)
+def test_features_are_what_the_description_says(made: onnx.ModelProto, further: dict[str, int], told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        session(made, **further)
+
+
+def test_the_graph_of_a_head_takes_features() -> None:
+    made = model()
+    made.graph.input[0].name = made.graph.node[0].input[0] = "features"
+    data = made.SerializeToString()
+    head = GraphSession(data, {"features": WINDOW}, {"embedding": DIM})
+    row = np.arange(WINDOW, dtype=np.float32)
+    np.testing.assert_array_equal(head.run(row, graph_session.run_options())[0], row[None, :DIM])
+    with pytest.raises(Refused, match="must have one input, 'waveform'; it has: 'features'"):
+        session(data)
+    with pytest.raises(
+        Refused, match=r"'features' is tensor.float. \['batch', 400\], and its description asks for .*401"
+    ):
+        GraphSession(data, {"features": WINDOW + 1}, {"embedding": DIM})
+
+
 def test_a_size_that_the_graph_leaves_open_is_seen_at_the_first_window() -> None:
     """The number of samples that are given back is worked out from the window."""
     graph = helper.make_graph(
@@ -248,6 +297,13 @@ def test_a_size_that_the_graph_leaves_open_is_seen_at_the_first_window() -> None
     assert session(made)
     with pytest.raises(Refused, match=r"gives \(1, 8\) for a window, not \[1, 9\]"):
         session(made, dim=9)
+    graph.node[-1].output[0] = graph.output[0].name = "features"
+    graph.node.append(node("Identity", ["features"], ["embedding"]))
+    graph.output.insert(0, helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", "size"]))
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    assert session(made, features=DIM)
+    with pytest.raises(Refused, match=r"gives \(1, 8\) for a window, not \[1, 9\]"):
+        session(made, features=9)
 
 
 def test_fields_that_are_looked_at_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +397,7 @@ def test_the_bound_on_memory_is_each_session_s_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(graph_session, "FREE_BYTES", 20 << 20)
     with pytest.raises(Refused, match="wants more memory"):
         session(wants_40_mb)
-    assert roomy.run(np.zeros(WINDOW, np.float32), graph_session.run_options()).shape == (1, DIM)
+    assert roomy.run(np.zeros(WINDOW, np.float32), graph_session.run_options())[0].shape == (1, DIM)
 
 
 def slow() -> onnx.ModelProto:
@@ -370,6 +426,7 @@ def checkpoint(folder: Path, graph: bytes) -> Path:
     (folder / "model.onnx").write_bytes(graph)
     config = json.loads((MODEL / "config.json").read_text())
     config["graph_sha256"] = hashlib.sha256(graph).hexdigest()
+    config["features"] = config["features"] if graph == GRAPH else None
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

@@ -145,7 +145,7 @@ def test_the_phase_s_delay_is_where_in_a_frame_a_click_lies(place: int) -> None:
     """A click at n of N samples turns by 2 pi n / N a bin; one in the middle, by what is taken off."""
     wave = torch.zeros(1, 1024)
     wave[0, place] = 1.0
-    cosine, sine = phase_delay(transform(wave, 1024, 256, torch.hann_window(1024)))
+    cosine, sine = phase_delay(*transform(wave, 1024, 256, torch.hann_window(1024)))
     assert cosine.shape == sine.shape == (1, 512, 1)
     angle = np.pi - 2 * np.pi * place / 1024
     torch.testing.assert_close(cosine, torch.full_like(cosine, float(np.cos(angle))), atol=1e-3, rtol=0)
@@ -153,5 +153,5 @@ def test_the_phase_s_delay_is_where_in_a_frame_a_click_lies(place: int) -> None:
 
 
 def test_the_phase_s_delay_of_silence_is_nought() -> None:
-    for part in phase_delay(torch.zeros(2, 1, 8, 3)):
+    for part in phase_delay(*torch.zeros(2, 1, 8, 3)):
         assert torch.equal(part.abs(), torch.zeros(1, 7, 3))

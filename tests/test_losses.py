@@ -50,6 +50,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("triplet", {"margin": 1.5}),
     ("proxy_anchor", {"margin": 0.3, "scale": 8.0}),
     ("supervised_contrastive", {"temperature": 0.5}),
+    ("supervised_contrastive", {"proxies": 0.3}),
 ]
 
 
@@ -251,6 +252,7 @@ IMPOSSIBLE: dict[str, dict[str, list[Any]]] = {
     },
     "scale": {"am_softmax": [-1.0, 0.0, math.inf], "aam_softmax": [-30.0, math.nan], "proxy_anchor": [0.0, math.inf]},
     "temperature": {"supervised_contrastive": [0.0, math.nan, math.inf]},
+    "proxies": {"supervised_contrastive": [-0.1, math.nan, math.inf]},
     "init_scale": {"ge2e": [0.0, -10.0], "angular_prototypical": [-1.0]},
     "init_bias": {"ge2e": [math.nan], "angular_prototypical": [math.inf]},
     "similarity_floor": {"ge2e": [1.0, -2.0], "angular_prototypical": [1.5]},

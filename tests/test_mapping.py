@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import run_cli
 from synthprint.errors import EmbeddingsError, MissingDependency, RecipeError
 from synthprint.exploring.map import MIN_POINTS, EmbeddingMap, MapSettings, at_most, lay_out, make_map
 from synthprint.figures import map_figure, map_page
@@ -279,3 +280,34 @@ lay_out(np.random.default_rng(1).standard_normal((20, 4)).astype(np.float32))
 assert torch.get_num_threads() == 1
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.usefixtures("umap")
+def test_the_command_writes_the_same_files_every_time(tmp_path: Path) -> None:
+    """One clip has no embedding, one embedding is of no clip, one clip is of another split."""
+    dev = [
+        Utterance(f"{source}/{clip}.wav", f"{source}/{clip}.wav", f"[source] {source}", f"family-{source % 3}",
+                  ("fr", "de")[clip % 2], split="dev")
+        for source in range(12)
+        for clip in range(10)
+    ]  # fmt: skip
+    Manifest((*dev, Utterance("t.wav", "t.wav", "[source] 0", split="train")), tmp_path).save(tmp_path / "m.csv")
+    embeddings = Embeddings((*(u.id for u in dev[:-1]), "stray"), clusters(12, 10), "0123abcd")
+    embeddings.save(tmp_path / "e.safetensors")
+    written = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        labels = (tmp_path / "e.safetensors", "--manifest", tmp_path / "m.csv", "--split", "dev")
+        result = run_cli(
+            "map", *labels, "--out", folder, "--per-source", 6, "--mark", "language", "--seed", 3, "--neighbours", 7
+        )
+        assert sorted(p.name for p in folder.iterdir()) == ["map.csv", "map.html", "map.png", "map.svg"]
+        written.append([p.read_bytes() for p in sorted(folder.iterdir())])
+    assert written[0] == written[1]
+    assert "umap: learning the map of 72 clips" in result.stderr
+    assert "UMAP of 72 clips of 12 sources: cosine, 7 neighbours, min. distance 0.1, seed 3" in result.stdout
+    rows = list(csv.DictReader((tmp_path / "first" / "map.csv").read_text(encoding="utf-8").splitlines()))
+    of = {u.id: u for u in dev}
+    assert all(of[row["id"]].source == row["source"] and of[row["id"]].language == row["language"] for row in rows)
+    assert len(rows) == 72
+    assert '"marked":"language"' in (tmp_path / "first" / "map.html").read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ def by_hand(waves: np.ndarray, module: Spectrum) -> np.ndarray:
 
 
 def found(module: Spectrum, waves: np.ndarray, path: Path) -> np.ndarray:
-    write_graph(module.eval(), waves.shape[1], path)
+    write_graph(module.eval(), torch.from_numpy(waves), path)
     (spectra,) = onnxruntime.InferenceSession(path).run(None, {"waveform": waves})
     return np.asarray(spectra)
 

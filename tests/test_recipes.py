@@ -12,7 +12,8 @@ from synthprint import shelves
 from synthprint.errors import RecipeError
 from synthprint.extractor.recipe import BackboneChoice, LossChoice, Recipe, Schedule, shipped
 from synthprint.sound.augmentation import Augmentation
-from synthprint.training.modules import build
+from synthprint.training.export import write_checkpoint
+from synthprint.training.modules import build, build_backbone
 from synthprint.training.preflight import check_loss_fits_sampler
 
 THIN_RESNET_ROWS = {
@@ -21,8 +22,18 @@ THIN_RESNET_ROWS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the recipe `network` would train, as RUN_NETWORK/best."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = Recipe.load("network")
+    write_checkpoint(build_backbone(recipe.backbone), recipe, {"a": ""}, folder / "RUN_NETWORK" / "best")
+    return folder
+
+
 @pytest.mark.parametrize("name", shipped())
-def test_every_shipped_recipe_can_be_trained(name: str) -> None:
+def test_every_shipped_recipe_can_be_trained(name: str, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(network)
     recipe = Recipe.load(name)
     assert recipe == Recipe.load(shipped()[name])
     assert recipe.backbone.name in shelves.names("backbones")
@@ -34,6 +45,13 @@ def test_every_shipped_recipe_can_be_trained(name: str) -> None:
     else:
         built = build(recipe, 24)
     assert built["backbone"].dim == recipe.backbone.dim
+
+
+def test_a_folder_of_a_recipe_s_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the run that it trained."""
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Recipe.load("tiny") == Recipe.load(shipped()["tiny"])
 
 
 def test_the_paper_s_table_is_shipped() -> None:

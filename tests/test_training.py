@@ -27,6 +27,7 @@ from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.extractor.recipe import BackboneChoice, LossChoice, Recipe, Schedule
 from synthprint.training import loop
 from synthprint.training.data import TrainingData
+from synthprint.training.export import write_checkpoint
 from synthprint.training.hardware import Hardware
 from synthprint.training.loop import train
 from synthprint.training.modules import build
@@ -114,6 +115,19 @@ def test_training_ends_with_two_checkpoints(tiny_corpus: Manifest, store: Path, 
     written = best.graph.stat().st_mtime_ns
     assert train(TINY_RECIPE, tiny_corpus, tmp_path, pack_folder=store) == best
     assert best.graph.stat().st_mtime_ns == written
+
+
+def test_where_the_last_is_the_best_the_graph_is_exported_once(
+    tiny_corpus: Manifest, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+    monkeypatch.setattr(loop, "write_checkpoint", lambda *args: (folders.append(args[3]), write_checkpoint(*args))[1])
+    recipe = replace(TINY_RECIPE, schedule=replace(TINY_RECIPE.schedule, eval_every=2))
+    returned = train(recipe, tiny_corpus, tmp_path, pack_folder=store)
+    assert folders == [tmp_path / "last"]
+    best, last = Checkpoint.load(tmp_path / "best"), Checkpoint.load(tmp_path / "last")
+    assert returned == best == replace(last, folder=tmp_path / "best")
+    assert best.graph.read_bytes() == last.graph.read_bytes()
 
 
 @pytest.mark.usefixtures("no_export")

@@ -9,8 +9,9 @@ each clip's log spectrum, then a small network. On a CPU it costs a fraction of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +32,14 @@ from synthprint.layers.log_spectrum import (
     time_mean,
     transform,
 )
+from synthprint.layers.spectral_convolutions import SpectralConvolutions
 
 __all__ = ["SpectralStatistics"]
 
 N_FFT = 1024
 HOP_SAMPLES = 256
 CACHED_CLIPS = 8
+NETWORK_USES = ("beside", "input")
 BINS = N_FFT // 2 + 1
 FINER_FFT, FINER_HOP = 2048, 512
 BANDS = 64
@@ -79,6 +82,13 @@ class SpectralStatistics(nn.Module):
             cosine of all together is surer than that of one as wide.
         whitened: L2-normalise the embedding and multiply it with `whitening` [dim, dim], which training fits (see
             `training.whitening`); while it trains, the embedding is as it is without.
+        network: a trained `spectral_network`, which does not learn any more: in a recipe the folder of its checkpoint,
+            here the options it is built with. Its embedding stands behind the statistics in what `features` gives.
+        network_use: "beside": the last columns of the embedding are the network's, L2-normalised, and the heads share
+            the others; "input": the heads see it as they see the statistics.
+
+    Raises:
+        RecipeError: a part that is none, a use that is none, or sizes that do not fall into as many heads.
     """
 
     window: Tensor
@@ -97,25 +107,27 @@ class SpectralStatistics(nn.Module):
         parts: Sequence[str] = ("fine", "deviation", "change", "roughness", "pause", "phase", "modulation"),
         whitened: bool = False,
         heads: int = 1,
+        network: Mapping[str, Any] | None = None,
+        network_use: str = "beside",
     ) -> None:
         super().__init__()
-        unknown = [part for part in parts if part not in PARTS]
-        if unknown:
-            raise RecipeError(f"spectral_statistics has no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
-        if heads < 1 or dim % heads or hidden % heads:
-            raise RecipeError(f"spectral_statistics: dim {dim} and hidden {hidden} do not fall into {heads} heads")
+        _check(parts, network_use)
+        self.network = SpectralConvolutions(**network).requires_grad_(False).eval() if network else None
+        self.rebuild = {"network": dict(network)} if network else {}
+        self.beside = self.network.dim if self.network and network_use == "beside" else 0
+        of_heads = dim - self.beside
+        if heads < 1 or of_heads < 1 or of_heads % heads or hidden % heads:
+            raise RecipeError(
+                f"spectral_statistics: dim {dim}{f' less {self.beside} of the network' if self.beside else ''} and "
+                f"hidden {hidden} do not fall into {heads} heads"
+            )
         self.dim, self.heads = dim, heads
         self.parts = tuple(parts)
-        size = sum(PARTS[part] for part in parts)
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
-        self.register_buffer("finer_window", torch.hann_window(FINER_FFT), persistent=False)
-        self.register_buffer("envelope_window", torch.hann_window(ENVELOPE_FFT), persistent=False)
-        self.register_buffer("modulation_window", torch.hann_window(MODULATION_FFT), persistent=False)
-        self.register_buffer("bands", _band_averages(), persistent=False)
-        self.register_buffer("cosines", _cosine_transform(), persistent=False)
+        size = sum(PARTS[part] for part in parts) + (self.network.dim if self.network else 0) - self.beside
+        self._register_constants()
         self.standardise = nn.BatchNorm1d(size, affine=False, momentum=0.02)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(size, dim)
+        self.linear = nn.Linear(size, of_heads)
         self.register_buffer("whitening", torch.eye(dim) if whitened else None)
         self.hidden: nn.Module | None = None
         if hidden:
@@ -124,8 +136,16 @@ class SpectralStatistics(nn.Module):
                 nn.BatchNorm1d(hidden),
                 nn.ReLU(),
                 nn.Dropout(dropout),
-                nn.Linear(hidden, dim) if heads == 1 else Blocks(hidden, dim, heads),
+                nn.Linear(hidden, of_heads) if heads == 1 else Blocks(hidden, of_heads, heads),
             )
+
+    def _register_constants(self) -> None:
+        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.register_buffer("finer_window", torch.hann_window(FINER_FFT), persistent=False)
+        self.register_buffer("envelope_window", torch.hann_window(ENVELOPE_FFT), persistent=False)
+        self.register_buffer("modulation_window", torch.hann_window(MODULATION_FFT), persistent=False)
+        self.register_buffer("bands", _band_averages(), persistent=False)
+        self.register_buffer("cosines", _cosine_transform(), persistent=False)
 
     @property
     def columns(self) -> dict[str, slice]:
@@ -141,22 +161,38 @@ class SpectralStatistics(nn.Module):
         return self.head(self.features(waveform))
 
     def features(self, waveform: Tensor) -> Tensor:
-        """[B, T] -> statistics [B, S], in float32."""
+        """[B, T] -> statistics [B, S], in float32, and behind them the network's embedding, where there is one."""
         # A few clips at a time stay in the cache: 3 times as fast in training as the batch at once.
         pieces = torch.split(waveform, CACHED_CLIPS) if self.training else (waveform,)
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            computed = [self.statistics(piece.float()) for piece in pieces]
-        return torch.cat([torch.cat([each[part] for part in self.parts], dim=1) for each in computed])
+            computed = [self._computed(piece.float()) for piece in pieces]
+        return torch.cat(computed)
 
-    def head(self, statistics: Tensor) -> Tensor:
-        """Statistics [B, S] -> embedding [B, dim]."""
-        x = self.dropout(self.standardise(statistics))
+    def _computed(self, waveform: Tensor) -> Tensor:
+        statistics = self.statistics(waveform)
+        columns = [statistics[part] for part in self.parts]
+        return torch.cat(columns if self.network is None else [*columns, self.network(waveform)], dim=1)
+
+    def train(self, mode: bool = True) -> SpectralStatistics:
+        """As in torch; the network, which is trained already, stays in evaluation mode."""
+        super().train(mode)
+        if self.network is not None:
+            self.network.eval()
+        return self
+
+    def head(self, features: Tensor) -> Tensor:
+        """What `features` gives -> embedding [B, dim]; in training mode without the network's columns and the map."""
+        x = self.dropout(self.standardise(features[:, : self.linear.in_features]))
         embedding: Tensor = self.linear(x)
         if self.hidden is not None:
             embedding = embedding + self.hidden(x)
         if self.heads > 1:
             embedding = F.normalize(torch.unflatten(embedding, 1, (self.heads, -1)), dim=2).flatten(1)
-        return embedding if self.whitening is None or self.training else F.normalize(embedding) @ self.whitening
+        if self.training:
+            return embedding
+        if self.beside:
+            embedding = torch.cat([embedding, F.normalize(features[:, -self.beside :])], dim=1)
+        return embedding if self.whitening is None else F.normalize(embedding) @ self.whitening
 
     def statistics(self, waveform: Tensor) -> dict[str, Tensor]:
         """[B, T] -> for each of `parts` [B, size]; levels in dB, over the frames that are no pauses.
@@ -170,8 +206,8 @@ class SpectralStatistics(nn.Module):
         """
         waveform = waveform - waveform.mean(dim=1, keepdim=True)
         waveform = waveform / waveform.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-        spectrum = transform(waveform, N_FFT, HOP_SAMPLES, self.window)  # [2, B, BINS, t]
-        levels, active = relative_levels(bin_power(spectrum))  # [B, BINS, t], [B, 1, t]
+        spectrum = transform(waveform, N_FFT, HOP_SAMPLES, self.window)  # both [B, BINS, t]
+        levels, active = relative_levels(bin_power(*spectrum))  # [B, BINS, t], [B, 1, t]
         both = active[..., 1:] * active[..., :-1]
         mean = time_mean(levels, active)  # [B, BINS]
         cepstra = cache(lambda: self.cosines @ levels)  # [B, CEPSTRA, t]
@@ -181,7 +217,7 @@ class SpectralStatistics(nn.Module):
             "change": lambda: time_deviation(levels.diff(dim=2), both) @ self.bands,
             "roughness": lambda: F.pad(time_mean(levels.diff(dim=1).abs(), active), (0, 1)) @ self.bands,
             "pause": lambda: time_mean(levels, 1.0 - active) @ self.bands,
-            "phase": lambda: time_mean(phase_advance(spectrum), both) @ self.bands,
+            "phase": lambda: phase_advance(*spectrum, both) @ self.bands,
             "modulation": lambda: self._modulation(waveform),
             "level": lambda: centred(mean @ self.bands),
             "cepstral_deviation": lambda: time_deviation(cepstra(), active),
@@ -191,34 +227,40 @@ class SpectralStatistics(nn.Module):
             "finer": lambda: self._finer(waveform),
             "asymmetry": lambda: time_asymmetry(levels, active) @ self.bands,
             "kurtosis": lambda: time_kurtosis(levels, active) @ self.bands,
-            "delay": lambda: self._delay(spectrum, active, both),
+            "delay": lambda: self._delay(*phase_delay(*spectrum), active, both),
         }
         return {part: measures[part]() for part in self.parts}
 
-    def _delay(self, spectrum: Tensor, active: Tensor, both: Tensor) -> Tensor:
+    def _delay(self, cosine: Tensor, sine: Tensor, active: Tensor, both: Tensor) -> Tensor:
         """Of the phase's advance from bin to bin, per band: its cosine, and the steps of its sine: [B, 3 * BANDS]."""
-        cosine, sine = phase_delay(spectrum)
         over_bins, over_time = sine.diff(dim=1).abs(), sine.diff(dim=2).abs()
         means = (time_mean(cosine, active), time_mean(over_bins, active), time_mean(over_time, both))
         return torch.cat([F.pad(each, (0, BINS - each.shape[1])) @ self.bands for each in means], dim=1)
 
     def _finer(self, waveform: Tensor) -> Tensor:
         """As fine, of a spectrum with twice the resolution: [B, T] -> [B, FINER_FFT // 2 + 1]."""
-        levels, active = relative_levels(bin_power(transform(waveform, FINER_FFT, FINER_HOP, self.finer_window)))
+        levels, active = relative_levels(bin_power(*transform(waveform, FINER_FFT, FINER_HOP, self.finer_window)))
         return ripple(time_mean(levels, active))
 
     def _modulation(self, waveform: Tensor) -> Tensor:
         """Log spectrum of the log envelopes, less its mean: [B, T] -> [B, ENVELOPE_BANDS * MODULATIONS]."""
         fast = transform(waveform, ENVELOPE_FFT, ENVELOPE_HOP, self.envelope_window)
-        bins = bin_power(fast).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
+        bins = bin_power(*fast).clamp(min=1e-12).sqrt()[:, 1:]  # [B, 32, t]
         envelope = bins.reshape(-1, ENVELOPE_BANDS, BINS_A_BAND, bins.shape[2]).mean(dim=2).clamp(min=1e-6).log()
         envelope = envelope - envelope.mean(dim=2, keepdim=True)
         envelope = F.pad(envelope, (0, max(0, MODULATION_FFT - envelope.shape[2])))
         slow = transform(envelope.flatten(0, 1), MODULATION_FFT, MODULATION_FFT // 2, self.modulation_window)
-        power = bin_power(slow).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
+        power = bin_power(*slow).mean(dim=2).clamp(min=1e-12).log()  # [B * ENVELOPE_BANDS, bins]
         last = MODULATION_FIRST + MODULATIONS * MODULATION_WIDTH
         grouped = power[:, MODULATION_FIRST:last].reshape(-1, ENVELOPE_BANDS, MODULATIONS, MODULATION_WIDTH).mean(dim=3)
         return (grouped - grouped.mean(dim=2, keepdim=True)).flatten(1)
+
+
+def _check(parts: Sequence[str], network_use: str) -> None:
+    for name, value, names in (("part", parts, PARTS), ("network_use", [network_use], NETWORK_USES)):
+        unknown = [each for each in value if each not in names]
+        if unknown:
+            raise RecipeError(f"spectral_statistics has no {name} {unknown[0]!r}; there are: {', '.join(names)}")
 
 
 def _band_averages() -> Tensor:

@@ -3,6 +3,9 @@
 FOLDER/model.safetensors   the backbone's weights
 FOLDER/model.onnx          waveform [B, window] -> embedding [B, D], front-end included
 FOLDER/config.json         recipe, sources, digests, parity, development results
+
+The graph of a backbone in two halves also gives the features [B, S] in between. A checkpoint that is a head has a graph
+from such features, of another checkpoint, to its embedding.
 """
 
 from __future__ import annotations
@@ -12,23 +15,38 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from synthprint import files
 from synthprint.errors import CheckpointError, RecipeError, SynthprintError
-from synthprint.extractor.graphs import MOST_GRAPH_BYTES
+from synthprint.extractor.graphs import FEATURES, INPUT, MOST_GRAPH_BYTES, OUTPUT
 from synthprint.extractor.recipe import Recipe
 from synthprint.reading import doors
-from synthprint.reading.schemas import Number, Refused, Sha256, Text, checked, construct, short
+from synthprint.reading.schemas import Number, Refused, Sha256, Text, checked, construct, short, table_schema
 
 FORMAT = "synthprint-checkpoint-1"
 WEIGHTS, GRAPH, CONFIG = "model.safetensors", "model.onnx", "config.json"
 RUN_STATE = "state.safetensors"  # in a training run's folder, see `training.run_folder`
 MAX_CONFIG_BYTES = 64 << 20
 MAX_MEASURED_BYTES = 4 << 20
+MOST_FEATURES = 1 << 16  # of a window
 Measured = TypeVar("Measured")
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Which features stand between the halves of a backbone.
+
+    Attributes:
+        size: S, how many.
+        sha256: of what they are for certain waves, as long as a window: other features, other windows have another.
+    """
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,9 @@ class Checkpoint:
         parity: largest difference between torch's and ONNX's embeddings when the graph was written.
         results: what was measured on the development data, by name.
         version: of the synthprint that wrote it.
+        features: those that the graph gives beside the embedding, or as a head's takes; None where it has but one
+            output.
+        head: whether it is a head: its graph takes features in the place of a waveform.
     """
 
     folder: Path
@@ -54,6 +75,8 @@ class Checkpoint:
     parity: float
     results: dict[str, Any] = field(default_factory=dict)
     version: str = ""
+    features: FeatureSet | None = None
+    head: bool = False
 
     @property
     def window_samples(self) -> int:
@@ -64,6 +87,17 @@ class Checkpoint:
     def dim(self) -> int:
         """D, the size of an embedding."""
         return self.recipe.backbone.dim
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """What the graph takes: name -> size."""
+        return {FEATURES: self.features.size} if self.features and self.head else {INPUT: self.window_samples}
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """What the graph gives: name -> size."""
+        further = {FEATURES: self.features.size} if self.features and not self.head else {}
+        return {OUTPUT: self.dim, **further}
 
     @property
     def weights(self) -> Path:
@@ -102,10 +136,13 @@ class Checkpoint:
             )
         try:
             table = checked(config, _Description)
+            if table.head and not table.features:
+                raise Refused("a head takes features, and none are named", ("features",))
             recipe = Recipe.from_dict(table.recipe, f"{folder / CONFIG}: recipe")
         except (Refused, RecipeError) as error:
             raise CheckpointError(f"{folder / CONFIG}: is not the description of a checkpoint ({error})") from error
-        checkpoint = construct(cls, table, folder=folder, recipe=recipe)
+        features = construct(FeatureSet, table.features) if table.features else None
+        checkpoint = construct(cls, table, folder=folder, recipe=recipe, features=features)
         checkpoint._check_file(checkpoint.weights, checkpoint.digest, doors.sha256)
         checkpoint._check_file(checkpoint.graph, checkpoint.graph_sha256, doors.sha256)
         return checkpoint
@@ -138,6 +175,9 @@ class Checkpoint:
             raise CheckpointError(f"{path}: is not the file that {CONFIG} describes; it is damaged or was replaced")
 
 
+_FEATURES = table_schema(FeatureSet, size=Annotated[int, Meta(ge=1, le=MOST_FEATURES)], sha256=Sha256)
+
+
 class _Description(msgspec.Struct, forbid_unknown_fields=True):
     """config.json, without its format."""
 
@@ -148,6 +188,8 @@ class _Description(msgspec.Struct, forbid_unknown_fields=True):
     parity: Number
     results: dict[str, Any] = {}
     version: Text = ""
+    features: _FEATURES | None = None  # type: ignore[valid-type]
+    head: bool = False
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ their L2-normalised mean. Windows without any sound are left out of the mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from synthprint.errors import AudioError, EmbeddingsError
-from synthprint.extractor.runtime import Extractor
+from synthprint.extractor.runtime import Extractor, HeadExtractor
 from synthprint.extractor.windows import AudibleWindows, audible_windows, recut
 from synthprint.progress import progress
 from synthprint.sound.waves import AnyWave
@@ -35,11 +35,8 @@ def embed_wave(extractor: Extractor, wave: AnyWave, path: str | Path = "clip") -
     Raises:
         AudioError: it is silent.
     """
-    windows = audible_windows(wave, extractor.window_samples, path)
-    vectors = _embedded(extractor, [windows])
-    if not np.isfinite(vectors).all():
-        raise AudioError(path, NOT_FINITE)
-    return averaged(vectors), Windows(vectors, np.zeros(len(vectors), np.int64), windows.starts_s)
+    embedded = embed_beside(extractor, wave, None, path)
+    return embedded.vector, Windows(embedded.windows, np.zeros(len(embedded.windows), np.int64), embedded.starts_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +56,18 @@ class Embedded:
     beside: np.ndarray | None = None
 
 
+def embed_beside(extractor: Extractor, wave: AnyWave, beside: Extractor | None, path: str | Path = "clip") -> Embedded:
+    """Embed one wave [T] at 16 kHz, with a further extractor beside the first where there is one.
+
+    Raises:
+        AudioError: it is silent; `path` stands for it.
+    """
+    ((_, embedded),) = embed_each(extractor, [(str(path), wave)], beside=beside)
+    if isinstance(embedded, AudioError):
+        raise embedded
+    return embedded
+
+
 def embed_each(
     extractor: Extractor,
     waves: Iterable[tuple[str, Wave]],
@@ -70,12 +79,13 @@ def embed_each(
     Args:
         waves: of each clip its id and its wave [T] at 16 kHz, or the error met on the way to that.
         clips_per_batch: how many are gathered before they are embedded; fewer are, where they have many windows.
-        beside: a further extractor of the same clips, such as a detector.
+        beside: a further extractor of the same clips, such as a detector. Of a head on the features of `extractor`
+            these are computed once for both.
     """
     for batch in _batches(waves, extractor.window_samples, clips_per_batch):
         audible = [windows for _, windows in batch if isinstance(windows, AudibleWindows)]
-        flat = _embedded(extractor, audible)
-        further = iter(_beside(beside, audible))
+        flat, seconds = _embedded_beside(extractor, beside, audible)
+        further = iter(seconds)
         position = 0
         for key, windows in batch:
             if isinstance(windows, AudioError):
@@ -120,29 +130,45 @@ def embed(
     return Embeddings(tuple(ids), np.stack(vectors), extractor.digest, _joined(windows)), failures
 
 
-def _embedded(extractor: Extractor, clips: Sequence[AudibleWindows]) -> np.ndarray:
-    """The windows of all clips -> [W, D]; a long clip's some at a time, with a display of how far it is."""
+def _embedded_beside(
+    extractor: Extractor, beside: Extractor | None, clips: Sequence[AudibleWindows]
+) -> tuple[np.ndarray, Sequence[np.ndarray | None]]:
+    """The embeddings of all windows [W, D], and that of each clip by a second extractor.
+
+    This one takes the same windows where its own are as long, and where it is a head the features that they gave.
+    """
+    if not clips:
+        return np.zeros((0, extractor.dim), np.float32), []
+    if isinstance(beside, HeadExtractor) and beside.base is extractor:
+        flat, second = _in_parts(beside.embed_beside, clips)
+        return flat, _averages(second, clips)
+    (flat,) = _in_parts(lambda windows: (extractor.embed_windows(windows),), clips)
+    if beside is None:
+        return flat, [None] * len(clips)
+    own = [recut(windows, beside.window_samples) for windows in clips]
+    (second,) = _in_parts(lambda windows: (beside.embed_windows(windows),), own)
+    return flat, _averages(second, own)
+
+
+def _in_parts(
+    embed_windows: Callable[[list[np.ndarray]], tuple[np.ndarray, ...]], clips: Sequence[AudibleWindows]
+) -> list[np.ndarray]:
+    """What is given for the windows of all clips, each [W, size]; a long clip's some at a time, with a display."""
     total = sum(map(len, clips))
-    if not total:
-        return np.zeros((0, extractor.dim), np.float32)
     windows = (window for clip in clips for window in clip)
     if total < LONG_WINDOWS:
-        return extractor.embed_windows(list(windows))
+        return list(embed_windows(list(windows)))
     parts = []
     with progress("embedding a long clip", total) as shown:
         while some := list(islice(windows, CHUNK_WINDOWS)):
-            parts.append(extractor.embed_windows(some))
+            parts.append(embed_windows(some))
             shown.advance(len(some))
-    return np.concatenate(parts)
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _beside(extractor: Extractor | None, clips: Sequence[AudibleWindows]) -> list[np.ndarray | None]:
-    """The embedding of each clip by a second extractor, over the same windows where its own are as long."""
-    if extractor is None or not clips:
-        return [None] * len(clips)
-    own = [recut(windows, extractor.window_samples) for windows in clips]
-    parts = np.split(_embedded(extractor, own), np.cumsum([len(windows) for windows in own])[:-1])
-    return [averaged(part) for part in parts]
+def _averages(vectors: np.ndarray, clips: Sequence[AudibleWindows]) -> list[np.ndarray]:
+    """The embedding of each clip from those of all windows [W, D]."""
+    return [averaged(part) for part in np.split(vectors, np.cumsum([len(windows) for windows in clips])[:-1])]
 
 
 def _batches(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from synthprint.extractor.graphs import INPUT, OUTPUT, outline
+from synthprint.extractor.graphs import outline
 from synthprint.reading.schemas import Refused
 
 FREE_BYTES, THREAD_BYTES = 512 << 20, 128 << 20  # that operators may take beside the weights: in all, and a thread more
@@ -34,44 +34,44 @@ class GraphSession:
 
     Args:
         data: the graph's bytes.
-        window_samples, dim: what it must take, [1, window_samples], and give, [1, dim].
+        inputs, outputs: what it must take and give: name -> size, of one input and one output or more, [1, size] each.
         threads: that will run it at the same time.
 
     Raises:
         Refused: it is not such a graph, onnxruntime refuses it, or a first window is not embedded as it should be.
     """
 
-    def __init__(self, data: bytes, window_samples: int, dim: int, threads: int = 1) -> None:
-        seen = outline(data)
-        self._dim = dim
+    def __init__(self, data: bytes, inputs: Mapping[str, int], outputs: Mapping[str, int], threads: int = 1) -> None:
+        seen = outline(data, list(inputs), list(outputs))
+        ((self._input, size),) = inputs.items()
+        self._outputs = outputs
         most_bytes = FREE_BYTES + threads * THREAD_BYTES + WEIGHTS_TIMES * len(data)
         with _refusing():
             self._session = _session(data, most_bytes, FOLDED_BYTES // max(seen.folded, 1))
-            for value, size in zip(
-                [*self._session.get_inputs(), *self._session.get_outputs()], (window_samples, dim), strict=True
-            ):
+            for value in self._session.get_inputs():
                 _check_shape(value, size)
+            for value in self._session.get_outputs():
+                _check_shape(value, outputs[value.name], free=True)  # the first row will show
         options = run_options()
         with time_limit(options, RUN_S):
-            first = self.run(_probe(window_samples), options)
-        if not np.isfinite(first).all():
+            first = self.run(_probe(size), options)
+        if not all(np.isfinite(values).all() for values in first):
             raise Refused("gives values that are not finite for a first window, a rising tone")
 
-    def run(self, window: np.ndarray, options: Any) -> np.ndarray:
-        """A window [T] -> its embedding [1, D].
+    def run(self, row: np.ndarray, options: Any) -> list[np.ndarray]:
+        """A window [T] -> its embedding [1, D], and what else the graph gives; of a head, from a row of features [S].
 
         Raises:
             Refused: it takes too long or too much memory, fails, or gives something else.
         """
         with _refusing():
-            embedding = self._session.run([OUTPUT], {INPUT: window[None]}, options)[0]
-        if not isinstance(embedding, np.ndarray) or embedding.shape != (1, self._dim) or embedding.dtype != np.float32:
-            raise Refused(
-                f"gives {getattr(embedding, 'shape', type(embedding).__name__)} for a window, not [1, {self._dim}]"
-            )
+            given: list[np.ndarray] = self._session.run(list(self._outputs), {self._input: row[None]}, options)
+        for values, size in zip(given, self._outputs.values(), strict=True):
+            if not isinstance(values, np.ndarray) or values.shape != (1, size) or values.dtype != np.float32:
+                raise Refused(f"gives {getattr(values, 'shape', type(values).__name__)} for a window, not [1, {size}]")
         if options.terminate:
             raise Refused(SLOW)
-        return embedding
+        return given
 
 
 def run_options() -> Any:
@@ -134,19 +134,19 @@ def _session(data: bytes, most_bytes: int, folded_bytes: int) -> Any:
         )  # fmt: skip
 
 
-def _check_shape(value: Any, size: int) -> None:
-    """`value`, an input or output of a session, must be float32 [any or 1, size]."""
+def _check_shape(value: Any, size: int, free: bool = False) -> None:
+    """`value`, an input or output of a session, must be float32 [any or 1, size]; `free`: its size may be left open."""
     shape = list(value.shape)
     good = len(shape) == 2 and shape[0] in (1, None) + ((shape[0],) if isinstance(shape[0], str) else ())
-    free = value.name == OUTPUT and not isinstance(shape[-1] if shape else 0, int)  # the first window will show
+    free = free and not isinstance(shape[-1] if shape else 0, int)
     if value.type != "tensor(float)" or not good or (shape[1] != size and not free):
         what = f"{value.name!r} is {value.type} {shape}"
         raise Refused(f"{what}, and its description asks for tensor(float) ['batch', {size}]")
 
 
-def _probe(window_samples: int) -> np.ndarray:
-    """A rising tone [window_samples]: something that is neither silent nor constant."""
-    return (0.1 * np.sin(1e-4 * np.arange(window_samples, dtype=np.float64) ** 2)).astype(np.float32)
+def _probe(size: int) -> np.ndarray:
+    """A rising tone [size]: something that is neither silent nor constant."""
+    return (0.1 * np.sin(1e-4 * np.arange(size, dtype=np.float64) ** 2)).astype(np.float32)
 
 
 @contextmanager

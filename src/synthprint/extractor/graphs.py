@@ -1,22 +1,22 @@
 """An ONNX graph from a stranger, looked through before onnxruntime sees it; `graph_session` runs it with limits.
 
-A graph is a program. What may run here is a flat list of operators of ONNX's own domain, from one input to one output:
-no graphs within (so no loop, no branch), no functions, no operators of others, no data outside the file, nothing
-random; and its values are tensors of numbers: texts and lists take memory outside of any bound. So it does a known
-number of steps, and the same for the same clip. Its bytes are looked through here, field by field of the protobuf wire
-format, without building anything; the same bytes go to onnxruntime.
+A graph is a program. What may run here is a flat list of operators of ONNX's own domain, from one input to the outputs
+that are asked of it: no graphs within (so no loop, no branch), no functions, no operators of others, no data outside
+the file, nothing random; and its values are tensors of numbers: texts and lists take memory outside of any bound. So it
+does a known number of steps, and the same for the same clip. Its bytes are looked through here, field by field of the
+protobuf wire format, without building anything; the same bytes go to onnxruntime.
 
 docs/files-from-strangers.md says what this protects, and what it does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from synthprint.reading.schemas import Refused, short
 
-INPUT, OUTPUT = "waveform", "embedding"
+INPUT, OUTPUT, FEATURES = "waveform", "embedding", "features"
 DOMAINS = (b"", b"ai.onnx")
 RANDOM = (b"RandomNormal", b"RandomNormalLike", b"RandomUniform", b"RandomUniformLike", b"Multinomial", b"Bernoulli")
 # Operators on texts, and on lists and options of tensors: by how their names start.
@@ -118,8 +118,11 @@ class _Wire:
         raise Refused(f"is no ONNX graph, or is cut off (byte {start:,})")
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, inputs: Sequence[str] = (INPUT,), outputs: Sequence[str] = (OUTPUT,)) -> Outline:
     """Look a graph through.
+
+    Args:
+        inputs, outputs: names of those that it must have, in order.
 
     Raises:
         Refused: it is no ONNX graph, or not of the kind that may run here.
@@ -132,10 +135,11 @@ def outline(data: bytes) -> Outline:
         _look_through(wire, start, end, seen)
     if not graphs:
         raise Refused("is no ONNX graph")
-    for what, names, wanted in (("input", seen.inputs, INPUT), ("output", seen.outputs, OUTPUT)):
-        if names != [wanted.encode()]:
+    for what, names, wanted in (("input", seen.inputs, inputs), ("output", seen.outputs, outputs)):
+        if names != [name.encode() for name in wanted]:
             actual = ", ".join(short(_shown(name)) for name in names[:3]) or "none"
-            raise Refused(f"must have one {what}, {wanted!r}; it has: {actual}")
+            count = f"one {what}" if len(wanted) == 1 else f"{len(wanted)} {what}s"
+            raise Refused(f"must have {count}, {', '.join(map(repr, wanted))}; it has: {actual}")
     return seen
 
 

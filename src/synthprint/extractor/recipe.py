@@ -319,7 +319,8 @@ class Recipe:
         Raises:
             RecipeError: it is missing, not TOML, or not a recipe.
         """
-        if not Path(path).exists() and Path(path).suffix != ".toml":
+        is_name = not Path(path).exists() or (Path(path).is_dir() and str(path) in shipped())  # a run is called so too
+        if is_name and Path(path).suffix != ".toml":
             if str(path) not in shipped():
                 raise RecipeError(f"{path}: no such file, nor a shipped recipe; those are: {', '.join(shipped())}")
             path = shipped()[str(path)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,55 +13,68 @@ DYNAMIC_RANGE = 1e-9  # of power, below the loudest bin
 ACTIVE = 10**-3.5  # a frame with less power than this, against the loudest, is a pause
 
 
-def transform(waveform: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:
-    """[B, T] -> [2, B, n_fft // 2 + 1, frames], real and imaginary part; no padding."""
+def transform(waveform: Tensor, n_fft: int, hop: int, window: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, T] -> real and imaginary part, both [B, n_fft // 2 + 1, frames]; no padding."""
     spectrum = torch.stft(waveform, n_fft, hop, window=window, center=False, return_complex=True)
-    return torch.view_as_real(spectrum).permute(3, 0, 1, 2)
+    real, imaginary = torch.view_as_real(spectrum).permute(0, 3, 1, 2).unbind(dim=1)
+    return real, imaginary
 
 
-def bin_power(spectrum: Tensor) -> Tensor:
-    """[2, B, F, t] -> [B, F, t]."""
-    real, imaginary = spectrum
+def bin_power(real: Tensor, imaginary: Tensor) -> Tensor:
+    """Both [B, F, t] -> [B, F, t]."""
     return real * real + imaginary * imaginary
 
 
 def relative_levels(power: Tensor) -> tuple[Tensor, Tensor]:
     """Power [B, F, t] -> dB below the loudest bin [B, F, t], and which frames are no pauses [B, 1, t]."""
-    loudness = power.sum(dim=1, keepdim=True)
+    loudness = power.new_ones(1, power.shape[1]) @ power
     active = (loudness >= ACTIVE * loudness.amax(dim=2, keepdim=True)).float()
-    power = power / power.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-    return 10.0 * torch.log10(power.clamp(min=DYNAMIC_RANGE)), active
+    loudest = power.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    return decibels(torch.maximum(power, DYNAMIC_RANGE * loudest)) - decibels(loudest), active
 
 
-def phase_advance(spectrum: Tensor) -> Tensor:
-    """Cosine of how far a bin's phase advances from frame to frame beyond its centre frequency's: [B, F, t - 1].
+def decibels(power: Tensor) -> Tensor:
+    """Power -> its level, of any shape."""
+    return power.log() * (10.0 / math.log(10.0))
+
+
+def phase_advance(real: Tensor, imaginary: Tensor, weights: Tensor) -> Tensor:
+    """Cosine of how far a bin's phase advances from frame to frame beyond its centre frequency's: its mean over time.
 
     Holds for a hop of a quarter window, which turns bin k by k quarter turns.
+
+    Args:
+        real, imaginary: of a spectrum, [B, F, t].
+        weights: of the steps from frame to frame, [B, 1, t - 1].
+
+    Returns:
+        [B, F].
     """
-    real, imaginary = _turn(spectrum[..., 1:], spectrum[..., :-1])
-    quarter = torch.arange(spectrum.shape[2], device=spectrum.device) * (torch.pi / 2)
-    turned = real * quarter.cos()[:, None] + imaginary * quarter.sin()[:, None]
-    return turned / _length(real, imaginary)
+    cosine, sine = (time_mean(part, weights) for part in phase_turn(real, imaginary, 2))
+    quarter = torch.arange(real.shape[1], device=real.device) * (torch.pi / 2)
+    return cosine * quarter.cos() + sine * quarter.sin()
 
 
-def phase_delay(spectrum: Tensor) -> tuple[Tensor, Tensor]:
+def phase_delay(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine [B, F - 1, t] of how far the phase advances from bin to bin: when in a frame its sound comes.
 
     A sound in the middle of the window turns by half a turn a bin; that is taken off.
+
+    Args:
+        real, imaginary: of a spectrum, [B, F, t].
     """
-    real, imaginary = _turn(spectrum[:, :, 1:], spectrum[:, :, :-1])
-    length = _length(real, imaginary)
-    return -real / length, -imaginary / length
+    cosine, sine = phase_turn(real, imaginary, 1)
+    return -cosine, -sine
 
 
-def _turn(later: Tensor, sooner: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of `later` times the conjugate of `sooner`, both [2, …]."""
-    (a, b), (c, d) = later, sooner
-    return a * c + b * d, b * c - a * d
-
-
-def _length(real: Tensor, imaginary: Tensor) -> Tensor:
-    return (real.square() + imaginary.square()).clamp(min=1e-20).sqrt()
+def phase_turn(real: Tensor, imaginary: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the angle from each bin's phase to the next one's along `dim`; near 0 in silence."""
+    steps = real.shape[dim] - 1
+    length = bin_power(real, imaginary).sqrt()
+    a, b, later = (part.narrow(dim, 1, steps) for part in (real, imaginary, length))
+    c, d, sooner = (part.narrow(dim, 0, steps) for part in (real, imaginary, length))
+    product = (later * sooner).clamp(min=1e-10)
+    return (a * c + b * d) / product, (b * c - a * d) / product
 
 
 def ripple(x: Tensor) -> Tensor:
@@ -74,22 +89,30 @@ def centred(x: Tensor) -> Tensor:
 
 def time_mean(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean over time: [B, F, t], [B, 1, t] -> [B, F]."""
-    return (x * weights).sum(dim=2) / weights.sum(dim=2).clamp(min=1.0)
+    shares = weights / weights.sum(dim=2, keepdim=True).clamp(min=1.0)
+    return (shares @ x.mT)[:, 0]
+
+
+def time_centred(x: Tensor, weights: Tensor) -> Tensor:
+    """Less its weighted mean over time: [B, F, t], [B, 1, t] -> [B, F, t]."""
+    x = x - x[..., :1]  # of a constant course, such as a bin without any sound, nothing is left to be rounded
+    return x - time_mean(x, weights)[..., None]
 
 
 def time_deviation(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted deviation over time: [B, F, t], [B, 1, t] -> [B, F]."""
-    centred = x - time_mean(x, weights)[..., None]
-    return time_mean(centred.square(), weights).clamp(min=1e-8).sqrt()
+    centred = time_centred(x, weights)
+    return time_mean(centred * centred, weights).clamp(min=1e-8).sqrt()
 
 
 def time_asymmetry(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted skewness over time: [B, F, t], [B, 1, t] -> [B, F]."""
-    centred = x - time_mean(x, weights)[..., None]
-    return time_mean(centred**3, weights) / time_deviation(x, weights) ** 3
+    centred = time_centred(x, weights)
+    return time_mean(centred * centred * centred, weights) / time_deviation(x, weights) ** 3
 
 
 def time_kurtosis(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted fourth moment over time, in deviations: [B, F, t], [B, 1, t] -> [B, F]; 3 for a normal course."""
-    centred_x = x - time_mean(x, weights)[..., None]
-    return time_mean(centred_x**4, weights) / time_deviation(x, weights) ** 4
+    centred = time_centred(x, weights)
+    square = centred * centred
+    return time_mean(square * square, weights) / time_deviation(x, weights) ** 4

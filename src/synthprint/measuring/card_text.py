@@ -66,5 +66,5 @@ LIMITS = (
     "A change of channel costs much: compare the two tables of EER.",
     'Human speech is enrolled from {human} clips of few speakers and pages. "human" is a source like another, and no '
     "verdict that a clip is genuine.",
-    "Clips shorter than a window are repeated to fill it; the answer warns of that.",
+    "Clips shorter than a window are repeated to fill it; the shorter, the less sure is the answer.",
 )

@@ -119,7 +119,8 @@ def description_lines(description: Mapping[str, Any]) -> Iterator[str]:
     if clusters := d["clusters"]:
         yield f"clusters: joined from a mean cosine of {clusters['threshold']:.2f} on"
     if human := d["human"]:
-        yield f"human or synthetic: detector {human['digest'][:12]} ({human['population']})"
+        what = "a head on the extractor's features" if human["head"] else "of its own features"
+        yield f"human or synthetic: detector {human['digest'][:12]}, {what} ({human['population']})"
     for name, command in d["lacks"].items():
         yield f"lacks {name}: {command}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,18 +17,20 @@ import numpy as np
 from synthprint import files
 from synthprint.calibration.fitting import cross_fitted, fit
 from synthprint.errors import ManifestError
-from synthprint.extractor.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
+from synthprint.extractor.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint, FeatureSet
 from synthprint.extractor.manifest_embedding import embed_manifest
-from synthprint.extractor.runtime import Extractor
+from synthprint.extractor.runtime import Extractor, FeaturedExtractor, load_extractor
 from synthprint.measuring.card import MEASUREMENTS, write_card
 from synthprint.measuring.human_figures import JudgedClips, figures
 from synthprint.model.detector import HUMAN_FOLDER, LEAST_LOG10_LR, DetectorCalibration, load_detecting
+from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import HUMAN, Manifest, ScoredTrials, Utterance
 from synthprint.wording import printable
 
 TTS = "tts"  # the kind of a synthetic clip that names none
 KINDS: Mapping[str, float] = MappingProxyType({TTS: 0.5, "vc": 0.2, "copysyn": 0.15, "codec": 0.15})
 COMPARED = "human speech against synthetic speech, a clip each"
+SAME = 1e-3  # features that differ by less, in decibels and the like, are the same
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ def store_detector(
 ) -> tuple[DetectorCalibration, dict[str, str]]:
     """Calibrate and measure a detector, and store it in a model's folder, as `human/`.
 
+    Where it is made of the same features as the model's extractor, it is stored as a head on those. Without torch it
+    stays as it is.
+
     Args:
         model: the model's folder.
         manifest: with publishers, and the splits of the plan. Clips of publishers that trained the detector are left
@@ -64,20 +69,24 @@ def store_detector(
         The calibration, with its figures, and id -> reason of each clip that could not be scored.
 
     Raises:
-        CheckpointError: the detector is missing, damaged, or no detector.
+        CheckpointError: the detector is missing, damaged, no detector, or a head on the features of another extractor
+            than the model's; or the model's extractor is damaged.
         ManifestError: no clip has a publisher, or none is left of publishers that the detector never met.
         CalibrationError: there are too few publishers, or no human or no synthetic clips.
         OutputError: the folder cannot be written.
     """
     plan, home = plan or DetectorPlan(), Path(model) / HUMAN_FOLDER
     trained = Checkpoint.load(home if detector is None else detector)
-    extractor = load_detecting(trained.folder, threads=plan.threads)
+    base = load_extractor(model, threads=plan.threads) if (Path(model) / CONFIG).exists() else None
+    extractor = load_detecting(trained.folder, threads=plan.threads, base=base)
     manifest = _never_met(manifest, trained, plan)
     embeddings, failures = embed_manifest(extractor, manifest)
     scores = dict(zip(embeddings.ids, embeddings.vectors[:, 0].tolist(), strict=True))
     data = printable(manifest.name.removeprefix(f"{manifest.root}/"))
     fitted = _calibrated(extractor, [u for u in manifest if u.id in scores], scores, data, plan)
-    _copy(trained, home)
+    digest = _store(trained, shared_features(base, extractor), home)
+    population = replace(fitted.calibration.population, extractor=digest)
+    fitted = replace(fitted, extractor=digest, calibration=replace(fitted.calibration, population=population))
     fitted.save(home)
     if (Path(model) / MEASUREMENTS).exists():  # else the card is written when the model is built
         write_card(model)
@@ -173,9 +182,35 @@ def clip_shares(clips: Sequence[Utterance], kinds: Mapping[str, float]) -> np.nd
     return shares
 
 
-def _copy(checkpoint: Checkpoint, home: Path) -> None:
+def shared_features(base: Extractor | None, detecting: Extractor) -> FeatureSet | None:
+    """The features of `base`, where those of a detector are the same; None where they are not, or where it is a head.
+
+    Two backbones have the same where they give the same numbers, up to rounding, for noise in bursts.
+    """
+    if not isinstance(base, FeaturedExtractor) or not isinstance(detecting, FeaturedExtractor):
+        return None
+    if not base.features or not detecting.features or base.window_samples != detecting.window_samples:
+        return None
+    rng, time_s = np.random.default_rng(0), np.arange(base.window_samples) / SAMPLE_RATE
+    bursts = np.sin(2 * np.pi * 2.5 * time_s) > -0.5
+    noise = (0.1 * rng.standard_normal(base.window_samples) * bursts).astype(np.float32)
+    own, other = (extractor.embed_with_features([noise])[1] for extractor in (base, detecting))
+    same = own.shape == other.shape and np.allclose(own, other, rtol=SAME, atol=SAME)
+    return base.features if same else None
+
+
+def _store(checkpoint: Checkpoint, shared: FeatureSet | None, home: Path) -> str:
+    """Put a detector into a model, as a head where it shares features: the digest of the weights that are stored."""
+    if shared and not checkpoint.head:
+        try:
+            from synthprint.training.export import write_head
+        except ImportError:  # without torch it stays a whole graph
+            pass
+        else:
+            return write_head(checkpoint, shared, home).digest
     with files.writing(home):
         home.mkdir(parents=True, exist_ok=True)
         for name in (WEIGHTS, GRAPH, CONFIG):
             if not (home / name).exists() or not (home / name).samefile(checkpoint.folder / name):
                 shutil.copyfile(checkpoint.folder / name, home / name)
+    return checkpoint.digest

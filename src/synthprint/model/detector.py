@@ -1,6 +1,7 @@
 """Whether a person spoke: a detector beside the extractor, and what its scores are worth as evidence.
 
-HUMAN/model.safetensors, model.onnx, config.json   a checkpoint whose embedding is one number, a score
+HUMAN/model.safetensors, model.onnx, config.json   a checkpoint whose embedding is one number, a score; where its
+                                                    features are those of the model's extractor, a head on them
 HUMAN/human.json                                    what the score is worth: calibration, and what was measured
 
 HUMAN is the folder `human` in a model's folder. docs/human.md says how both are made, and how weak they are.
@@ -20,9 +21,9 @@ from synthprint import files
 from synthprint.calibration.calibration import CALIBRATION, STRONGEST, Calibration, Evidence, build_calibration
 from synthprint.calibration.verbal import EDGES, times, verbal
 from synthprint.errors import CheckpointError
-from synthprint.extractor.checkpoint import CONFIG, measured_for
+from synthprint.extractor.checkpoint import CONFIG, Checkpoint, measured_for
 from synthprint.extractor.embedding import embed_wave
-from synthprint.extractor.runtime import Extractor, load_extractor
+from synthprint.extractor.runtime import Extractor, HeadExtractor, load_extractor
 from synthprint.reading.schemas import Count, ExtractorName, Share, Text, construct, refuse_odd, short, within
 from synthprint.sound.waves import AnyWave
 
@@ -163,16 +164,21 @@ class Detector:
     calibration: DetectorCalibration
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu", threads: int | None = None) -> Detector | None:
+    def load(
+        cls, folder: str | Path, device: str = "cpu", threads: int | None = None, base: Extractor | None = None
+    ) -> Detector | None:
         """That of a model's folder; None where it has none that is calibrated.
 
+        Args:
+            base: the extractor of the model; None: it is loaded, where the detector is a head on its features.
+
         Raises:
-            CheckpointError: it is damaged, of another version, or no detector.
+            CheckpointError: it is damaged, of another version, no detector, or a head on other features.
         """
         home = Path(folder) / HUMAN_FOLDER
         if not (home / CONFIG).exists():
             return None
-        extractor = load_detecting(home, device, threads)
+        extractor = load_detecting(home, device, threads, base or folder)
         calibration = DetectorCalibration.load(home, extractor.digest)
         return cls(extractor, calibration) if calibration else None
 
@@ -182,9 +188,13 @@ class Detector:
         return self.extractor.digest
 
     def describe(self) -> dict[str, Any]:
-        """What it is and what it was calibrated on, for JSON: "digest", "population", "least_log10_lr", "kinds"."""
+        """What it is and what it was calibrated on, for JSON.
+
+        The keys: "digest", "head" (whether it is one on the features of the model's extractor), "population",
+        "least_log10_lr", "kinds".
+        """
         of = self.calibration
-        words = {"digest": self.digest, "population": of.population}
+        words = {"digest": self.digest, "head": isinstance(self.extractor, HeadExtractor), "population": of.population}
         return {**words, "least_log10_lr": of.least_log10_lr, "kinds": dict(of.kinds)}
 
     def examine(self, waveform: AnyWave, name: str | Path = "clip") -> DetectorAnswer:
@@ -204,13 +214,26 @@ class Detector:
         return self.calibration.answer(score)
 
 
-def load_detecting(folder: str | Path, device: str = "cpu", threads: int | None = None) -> Extractor:
+def load_detecting(
+    folder: str | Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    base: Extractor | str | Path | None = None,
+) -> Extractor:
     """The extractor of a detector's checkpoint: one whose embedding is a score.
 
+    Args:
+        base: the extractor, or its folder, on whose features the detector is a head, where it is one.
+
     Raises:
-        CheckpointError: it is missing, damaged, or has more than one dimension.
+        CheckpointError: it is missing, damaged, has more than one dimension, or is a head on other features.
     """
-    extractor = load_extractor(folder, device, threads)
+    checkpoint = Checkpoint.load(folder)
+    if checkpoint.head and base is not None:
+        opened = load_extractor(base, device, threads) if isinstance(base, str | Path) else base
+        extractor: Extractor = HeadExtractor(checkpoint, opened, threads)
+    else:
+        extractor = load_extractor(folder, device, threads)
     if extractor.dim != 1:
         raise CheckpointError(
             f"{folder}: is no detector: its embeddings have {extractor.dim} dimensions, and a score is one"

@@ -76,7 +76,7 @@ class Model:
             TimelineTuning.load(folder, extractor.digest),
             ClusterTuning.load(folder, extractor.digest),
             folder,
-            Detector.load(folder, device, threads),
+            Detector.load(folder, device, threads, extractor),
         )
 
     @property

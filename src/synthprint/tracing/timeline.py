@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from synthprint.errors import AudioError
-from synthprint.extractor.embedding import CHUNK_WINDOWS, NOT_FINITE, embed_wave
+from synthprint.extractor.embedding import CHUNK_WINDOWS, NOT_FINITE, embed_beside
 from synthprint.extractor.runtime import Extractor
 from synthprint.model.tunings import TimelineTuning
 from synthprint.progress import progress
@@ -129,16 +129,15 @@ def trace_over_time(
         AudioError: it is silent, or cannot be embedded.
         GalleryError: nothing is enrolled.
     """
-    extractor = matcher.model.extractor
-    tuning = tuning or matcher.model.timeline or TimelineTuning.shipped()
+    model, extractor = matcher.model, matcher.model.extractor
+    tuning = tuning or model.timeline or TimelineTuning.shipped()
     sliding = embed_sliding(extractor, wave, tuning, name)
     changes = change_points(sliding, tuning)
     end_s = len(wave) / SAMPLE_RATE
     spans = list(pairwise([0.0, *(change.time_s for change in changes), end_s]))
     cuts = [waves.part(wave, round(start_s * SAMPLE_RATE), round(stop_s * SAMPLE_RATE)) for start_s, stop_s in spans]
-    vectors = np.stack([embed_wave(extractor, cut, name)[0] for cut in cuts])
-    detector = matcher.model.detector
-    human = [detector.examine(cut, name) for cut in cuts] if detector else None
+    embedded = [embed_beside(extractor, cut, model.beside, name) for cut in cuts]
+    vectors, human = np.stack([each.vector for each in embedded]), [model.heard(each.beside) for each in embedded]
     traces = matcher.answer_many(vectors, [name] * len(spans), list(map(conditions, cuts)), human=human)
     parts = tuple(TracedPart(*span, trace) for span, trace in zip(spans, traces, strict=True))
     scores = matcher.scores(sliding.vectors[sliding.heard])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from synthprint.errors import AudioError
-from synthprint.extractor.embedding import embed_wave
+from synthprint.extractor.embedding import embed_beside, embed_wave
 from synthprint.extractor.examining import BATCH_CLIPS, ExaminedClip, UnusableClip, describe_remarks, examined
 from synthprint.extractor.runtime import Extractor
 from synthprint.gallery.additions import Enrolled
@@ -114,10 +114,10 @@ class Tracer(Matcher):
             (wave if wave.ndim == 2 else wave[:, None]).astype(np.float32), sample_rate, name, self.channel
         )
         mono = np.asarray(audio.checked(audio.resample(mono, sample_rate), name)[:])
-        vector = embed_wave(self.extractor, mono, name)[0]
+        embedded = embed_beside(self.extractor, mono, self.model.beside, name)
         notes = tuple(f"the clip {remark}" for remark in remarks)
-        human = [self.model.detector.examine(mono, name)] if self.model.detector else None
-        return self.answer_many(vector[None], [name], [conditions(mono)], [notes], human)[0]
+        human = [self.model.heard(embedded.beside)]
+        return self.answer_many(embedded.vector[None], [name], [conditions(mono)], [notes], human)[0]
 
     def trace_many(self, paths: Iterable[str | Path]) -> Iterator[Trace | Failure]:
         """Trace files as they come, in order; a file that is not usable audio gives a `Failure` in its place.

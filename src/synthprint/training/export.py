@@ -1,32 +1,42 @@
 """A torch backbone -> the files of a checkpoint: weights, ONNX graph, description.
 
 The graph takes waveforms [B, window] and gives embeddings [B, D], the front-end included, so that nothing
-right of it needs torch. When it is written it is run against the torch module on the same waveforms; the
-largest difference is recorded as the checkpoint's parity.
+right of it needs torch. That of a backbone in two halves also gives the features [B, S] between them, for other heads
+than its own. When it is written it is run against the torch module on the same waveforms; the largest difference is
+recorded as the checkpoint's parity.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from synthprint import __version__, files
 from synthprint.errors import CheckpointError, MissingDependency
-from synthprint.extractor.checkpoint import GRAPH, WEIGHTS, Checkpoint
+from synthprint.extractor.checkpoint import GRAPH, MOST_FEATURES, WEIGHTS, Checkpoint, FeatureSet
+from synthprint.extractor.graphs import INPUT, OUTPUT
 from synthprint.extractor.recipe import Recipe
+from synthprint.extractor.runtime import load_backbone
 from synthprint.reading import doors
 from synthprint.sound.audio import SAMPLE_RATE
+from synthprint.training.modules import NETWORK
+from synthprint.training.twins import Featured, featured
 
 OPSET = 18
-INPUT, OUTPUT = "waveform", "embedding"
-PARITY_TOLERANCE = 1e-4  # on L2-normalised embeddings; seen: 1e-6 or less
+PARITY_TOLERANCE = 1e-4  # on L2-normalised embeddings and features; seen: 1e-6 or less
 PARITY_BATCH = 4
 LARGE = 4096  # numbers in a tensor: what half precision is worth the trouble for
 MOST_SCORE = 10.0  # log odds of 22,000 to 1
@@ -47,24 +57,100 @@ def write_checkpoint(
         results: development results to record.
 
     Raises:
-        CheckpointError: the graph's embeddings differ from the module's by more than PARITY_TOLERANCE.
+        CheckpointError: what the graph gives differs from what the module gives by more than PARITY_TOLERANCE.
         OutputError: the folder cannot be written.
     """
     recipe = self_contained(backbone, recipe)
     backbone = backbone.to("cpu").eval()
     state = stored_state(backbone, recipe)
     backbone.load_state_dict(state)
+    waveforms = _waveforms(PARITY_BATCH, recipe.crop.samples)
+    features = feature_set(backbone, waveforms)
     with files.together(folder) as place:
         files.write_tensors(place / WEIGHTS, state)
-        with files.atomic(place / GRAPH) as temporary:
-            write_graph(backbone, recipe.crop.samples, temporary, recipe.weights.precision == "half")
-            parity = measure_parity(backbone, temporary, recipe.crop.samples)
-        if not parity <= PARITY_TOLERANCE:
-            raise CheckpointError(f"{folder}: the ONNX graph differs from the torch module by {parity:.1e}; not usable")
-        digest, graph_sha256 = doors.sha256(place / WEIGHTS), doors.sha256(place / GRAPH)
-        checkpoint = Checkpoint(place, recipe, sources, digest, graph_sha256, parity, results or {}, __version__)
-        checkpoint.write_config()
-    return replace(checkpoint, folder=folder)
+        described = Checkpoint(folder, recipe, sources, "", "", 0.0, results or {}, __version__, features)
+        return _with_graph(described, place, _Halves(featured(backbone)) if features else backbone, waveforms)
+
+
+def write_head(trained: Checkpoint, features: FeatureSet, folder: Path) -> Checkpoint:
+    """Write the head of a trained backbone as a checkpoint that takes the features of another extractor.
+
+    Args:
+        trained: the checkpoint of a backbone in two halves. Its weights are copied, but for those of a trained network:
+            what that gives is among the features.
+        features: those of the extractor; they are the backbone's own.
+        folder: that of `trained`, or another.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        CheckpointError: the weights of `trained` are damaged, or the graph is not what the module is.
+        OutputError: the folder cannot be written.
+    """
+    halves = featured(load_backbone(trained).eval(), "features")
+    with torch.inference_mode():
+        rows = halves.features(_waveforms(PARITY_BATCH, trained.window_samples))
+    with files.together(folder) as place:
+        own = {name: value for name, value in load_file(trained.weights).items() if not name.startswith(f"{NETWORK}.")}
+        files.write_tensors(place / WEIGHTS, own)
+        described = replace(trained, folder=folder, features=features, head=True)
+        return _with_graph(described, place, _Head(halves), rows.clone())
+
+
+def _with_graph(described: Checkpoint, place: Path, module: nn.Module, example: torch.Tensor) -> Checkpoint:
+    """Write a module's graph into `place`, where the weights lie already, and the description, with digests and parity.
+
+    Args:
+        example: rows that the module takes.
+    """
+    with files.atomic(place / GRAPH) as temporary:
+        half = described.recipe.weights.precision == "half"
+        write_graph(module, example, temporary, list(described.inputs), list(described.outputs), half)
+        parity = measure_parity(module, temporary, example)
+    if not parity <= PARITY_TOLERANCE:
+        why = f"the ONNX graph differs from the torch module by {parity:.1e}; not usable"
+        raise CheckpointError(f"{described.folder}: {why}")
+    digest, graph_sha256 = doors.sha256(place / WEIGHTS), doors.sha256(place / GRAPH)
+    checkpoint = replace(described, digest=digest, graph_sha256=graph_sha256, parity=parity)
+    replace(checkpoint, folder=place).write_config()
+    return checkpoint
+
+
+def feature_set(backbone: nn.Module, waveforms: torch.Tensor) -> FeatureSet | None:
+    """Which features stand between the halves of a backbone; None where it has no halves, or a graph cannot give them.
+
+    Args:
+        waveforms: [B, window]; what they give tells the features from others.
+    """
+    if not hasattr(backbone, "features") or not hasattr(backbone, "head"):
+        return None
+    with torch.inference_mode():
+        rows = featured(backbone).features(waveforms)
+    if rows.dtype != torch.float32 or rows.ndim != 2 or rows.shape[1] > MOST_FEATURES:
+        return None
+    return FeatureSet(rows.shape[1], hashlib.sha256(rows.numpy().tobytes()).hexdigest())
+
+
+class _Halves(nn.Module):
+    """A backbone that gives its features [B, S] beside the embedding [B, D]."""
+
+    def __init__(self, backbone: Featured) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.backbone.features(waveform)
+        return self.backbone.head(features), features
+
+
+class _Head(nn.Module):
+    """Of a backbone the head alone: features [B, S] -> embedding [B, D]."""
+
+    def __init__(self, backbone: Featured) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.backbone.head(features)
 
 
 def stored_state(backbone: nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
@@ -82,10 +168,19 @@ def self_contained(backbone: nn.Module, recipe: Recipe) -> Recipe:
     return replace(recipe, backbone=replace(choice, options={**choice.options, **getattr(backbone, "rebuild", {})}))
 
 
-def write_graph(backbone: nn.Module, window_samples: int, path: Path, half: bool = False) -> None:
-    """Export to ONNX with a free batch size and a fixed window length.
+def write_graph(
+    module: nn.Module,
+    example: torch.Tensor,
+    path: Path,
+    inputs: Sequence[str] = (INPUT,),
+    outputs: Sequence[str] = (OUTPUT,),
+    half: bool = False,
+) -> None:
+    """Export to ONNX with a free batch size and rows of a fixed length.
 
     Args:
+        example: rows that the module takes, two or more.
+        inputs, outputs: what the graph is to call what the module takes and gives.
         half: the weights are rounded to half precision, and are to be stored so. The exporter's optimiser would merge
             some with others first, and then they are no longer.
     """
@@ -93,26 +188,36 @@ def write_graph(backbone: nn.Module, window_samples: int, path: Path, half: bool
         from synthprint.layers import onnx_stft
     except ImportError:
         raise MissingDependency.extra("onnxscript", "train") from None
-    example = _waveforms(2, window_samples)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
-            backbone, (example,), input_names=[INPUT], dynamo=True, opset_version=OPSET, verbose=False,
+            _folded(module), (example,), input_names=inputs, dynamo=True, opset_version=OPSET, verbose=False,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), optimize=not half,
             custom_translation_table={torch.ops.aten.stft.default: onnx_stft.stft},
         )  # fmt: skip
         assert program is not None  # it is with dynamo
         graph = program.model.graph
         for value in (value for node in graph for value in node.outputs):
-            if value.name == OUTPUT:  # an inner value of that name: an nn.Embedding's, for one
-                value.name = f"{OUTPUT}_within"
-        graph.outputs[0].name = OUTPUT
+            if value.name in outputs:  # an inner value of that name: an nn.Embedding's, for one
+                value.name = f"{value.name}_within"
+        for value, name in zip(graph.outputs, outputs, strict=True):
+            value.name = name
         for part in (program.model, graph, *graph, *(value for node in graph for value in node.outputs)):
             part.metadata_props.clear()  # stack traces, with the paths of the machine that trained
         if half:
             _halve(graph)
         program.save(path, external_data=False)
+
+
+def _folded(backbone: nn.Module) -> nn.Module:
+    """A copy whose convolutions do the work of the batch norms that follow them."""
+    backbone = copy.deepcopy(backbone)
+    for sequence in (module for module in backbone.modules() if isinstance(module, nn.Sequential)):
+        for place, (first, second) in enumerate(pairwise(sequence)):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                sequence[place], sequence[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return backbone
 
 
 def _halve(graph: Any) -> None:
@@ -136,19 +241,20 @@ def _halve(graph: Any) -> None:
         graph.register_initializer(stored)
 
 
-def measure_parity(backbone: nn.Module, graph: Path, window_samples: int) -> float:
-    """Largest difference between the module's and the graph's embeddings of the same waveforms, made comparable."""
+def measure_parity(module: nn.Module, graph: Path, rows: torch.Tensor) -> float:
+    """Largest difference between what the module and the graph give for the same rows, made comparable."""
     from onnxruntime import InferenceSession
 
-    waveforms = _waveforms(PARITY_BATCH, window_samples)
     with torch.inference_mode():
-        expected = backbone(waveforms).numpy()
-    (actual,) = InferenceSession(str(graph), providers=["CPUExecutionProvider"]).run(None, {INPUT: waveforms.numpy()})
-    return float(np.abs(_comparable(actual) - _comparable(expected)).max())
+        expected = module(rows)
+    session = InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    actual = session.run(None, {session.get_inputs()[0].name: rows.numpy()})
+    pairs = zip(actual, expected if isinstance(expected, tuple) else (expected,), strict=True)
+    return max(float(np.abs(_comparable(ours) - _comparable(theirs.numpy())).max()) for ours, theirs in pairs)
 
 
 def _comparable(vectors: np.ndarray) -> np.ndarray:
-    """Embeddings [B, D] of length one; scores [B, 1] over their range, 10 either way, outside of which none matters."""
+    """Embeddings or features [B, D] of length one; scores [B, 1] over their range: beyond 10 none matters."""
     if vectors.shape[1] == 1:
         return vectors / MOST_SCORE
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

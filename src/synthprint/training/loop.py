@@ -13,10 +13,11 @@ batch (see `distributed`); the first one writes.
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -294,8 +295,10 @@ def _finish(recipe: Recipe, data: TrainingData, modules: nn.ModuleDict, run: Run
     last = common | {"epoch": recipe.schedule.epochs, "dev_eer": position.last_eer}
     best = common | {"epoch": position.best_epoch, "dev_eer": position.best_eer}
     backbone = evaluated(modules)
-    write_checkpoint(backbone, recipe, family, run.folder / "last", last)
+    written = write_checkpoint(backbone, recipe, family, run.folder / "last", last)
     with doors.ending_in(CheckpointError, run.best_weights, AFRESH):
+        if written.digest == doors.sha256(run.best_weights):  # the same weights, and exporting a graph takes seconds
+            return _copy(written, run.folder / "best", best)
         check_tensors(run.best_weights)
     try:
         backbone.load_state_dict(load_file(run.best_weights))
@@ -303,3 +306,11 @@ def _finish(recipe: Recipe, data: TrainingData, modules: nn.ModuleDict, run: Run
         why = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{run.best_weights}: does not fit {recipe.backbone.name!r} ({why}); {AFRESH}") from error
     return write_checkpoint(backbone, recipe, family, run.folder / "best", best)
+
+
+def _copy(checkpoint: Checkpoint, folder: Path, results: dict[str, Any]) -> Checkpoint:
+    """The checkpoint once more in `folder`, with other results."""
+    with files.together(folder) as place:
+        shutil.copytree(checkpoint.folder, place, dirs_exist_ok=True)
+        replace(checkpoint, folder=place, results=results).write_config()
+    return replace(checkpoint, folder=folder, results=results)

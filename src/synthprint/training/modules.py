@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from synthprint.errors import RecipeError
-from synthprint.extractor.recipe import Recipe
+from synthprint.errors import CheckpointError, RecipeError
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.recipe import BackboneChoice, Recipe
+from synthprint.extractor.runtime import load_backbone
 from synthprint.shelves import build as build_variant
+
+NETWORK = "network"  # the option of a backbone that names a trained one
 
 
 def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
@@ -21,10 +25,30 @@ def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        backbone = _made("backbone", recipe.backbone.name, recipe.backbone.options, dim=recipe.backbone.dim)
-        dim = recipe.backbone.dim // heads(backbone)
+        backbone = build_backbone(recipe.backbone)
+        dim = (recipe.backbone.dim - getattr(backbone, "beside", 0)) // heads(backbone)
         loss = _made("loss", recipe.loss.name, recipe.loss.options, dim=dim, sources=sources)
     return nn.ModuleDict({"backbone": backbone, "loss": loss})
+
+
+def build_backbone(choice: BackboneChoice) -> nn.Module:
+    """The backbone of a recipe; a trained network that its options name is read.
+
+    Raises:
+        RecipeError: an option that it does not have, or a value that it refuses.
+        CheckpointError: the network's checkpoint is missing, damaged or of another backbone.
+    """
+    folder = choice.options.get(NETWORK)
+    if not isinstance(folder, str):
+        return _made("backbone", choice.name, choice.options, dim=choice.dim)
+    checkpoint = Checkpoint.load(folder)
+    of = checkpoint.recipe.backbone
+    if of.name != "spectral_network":
+        raise CheckpointError(f"{folder}: is a {of.name}, and [backbone] network takes a spectral_network")
+    network = {"dim": of.dim, **of.options}
+    backbone = _made("backbone", choice.name, {**choice.options, NETWORK: network}, dim=choice.dim)
+    cast(nn.Module, backbone.network).load_state_dict(load_backbone(checkpoint).state_dict())
+    return backbone
 
 
 def heads(backbone: nn.Module) -> int:
