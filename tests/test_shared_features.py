@@ -110,26 +110,19 @@ def test_a_head_beside_a_network_is_calibrated_under_its_own_digest(
     calibrated again where it lies."""
     own = {**OPTIONS, "network": {"dim": 2, "widths": [2, 2, 2, 2, 2]}}
     extractor, scoring = SpectralStatistics(6, **own), SpectralStatistics(1, **own, network_use="input")
-    trained = load_backbone(detector).state_dict()
     state = scoring.state_dict()
-    for name, value in trained.items():  # what the network gives weighs nothing
-        columns = (..., slice(0, value.shape[-1])) if value.ndim else ...
-        state[name].zero_() if name == "linear.weight" else None
-        state[name][columns] = value
+    state["linear.weight"].zero_()  # what the network gives weighs nothing
+    for name, value in load_backbone(detector).state_dict().items():
+        (state[name][..., : value.shape[-1]] if value.ndim else state[name]).copy_(value)
     scoring.load_state_dict(state)
     assert extractor.network is not None
     assert scoring.network is not None
     scoring.network.load_state_dict(extractor.network.state_dict())
     model, run = tmp_path / "model", tmp_path / "run"
-    of_network = {"parts": ["level"], "hidden": 0, "network": own["network"]}
-    write_checkpoint(
-        extractor,
-        Recipe(backbone=BackboneChoice("spectral_statistics", 6, of_network), crop=TINY_RECIPE.crop),
-        {"a": ""},
-        model,
-    )
-    choice = BackboneChoice("spectral_statistics", 1, {**of_network, "network_use": "input"})
-    write_checkpoint(scoring, Recipe(backbone=choice, crop=TINY_RECIPE.crop), detector.sources, run, detector.results)
+    beside = Recipe(backbone=BackboneChoice("spectral_statistics", 6, own), crop=TINY_RECIPE.crop)
+    write_checkpoint(extractor, beside, {"a": ""}, model)
+    choice = BackboneChoice("spectral_statistics", 1, {**own, "network_use": "input"})
+    write_checkpoint(scoring, replace(beside, backbone=choice), detector.sources, run, detector.results)
     for source in (run, None):
         store_detector(model, corpus, source, PLAN)
         stored = Model.load(model, threads=1).detector

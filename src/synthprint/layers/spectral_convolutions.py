@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from synthprint.errors import RecipeError
-from synthprint.layers.log_spectrum import bin_power, phase_delay, phase_turn, transform
+from synthprint.layers.log_spectrum import bin_power, phase_delay, phase_turn, relative_levels, transform
 
 N_FFT = 512
 HOP_SAMPLES = 256
@@ -21,7 +21,6 @@ BINS = N_FFT // 2
 INPUTS = 5  # planes: level, cosine and sine of the phase's advance from bin to bin, and from frame to frame
 STRIDES = ((2, 2), (2, 2), (1, 1), (2, 2), (1, 1), (2, 1))  # of the layers, in frequency and in time
 BANDS = BINS // 16
-DYNAMIC_RANGE = 1e-9  # of power, below the loudest bin
 MIDDLE_DB, SCALE_DB = -50.0, 20.0  # of the levels: about their mean and deviation
 
 
@@ -71,9 +70,7 @@ class SpectralConvolutions(nn.Module):
     def planes(self, waveform: Tensor) -> Tensor:
         """[B, T] -> what the network sees, [B, INPUTS, BINS, t]; from the first bin and the second frame on."""
         spectrum = transform(waveform - waveform.mean(dim=1, keepdim=True), N_FFT, HOP_SAMPLES, self.window)
-        power = bin_power(*spectrum)
-        power = power / power.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-        levels = (10.0 * torch.log10(power.clamp(min=DYNAMIC_RANGE)) - MIDDLE_DB) / SCALE_DB
+        levels = (relative_levels(bin_power(*spectrum))[0] - MIDDLE_DB) / SCALE_DB
         delay = phase_delay(*spectrum)
         turn = phase_turn(*spectrum, dim=2)
         return torch.stack(
