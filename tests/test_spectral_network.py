@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from synthprint.backbones.spectral_network import SpectralNetwork
 from synthprint.backbones.spectral_statistics import SpectralStatistics
 from synthprint.errors import CheckpointError, RecipeError
-from synthprint.extractor.recipe import BackboneChoice, Recipe
+from synthprint.extractor.checkpoint import Checkpoint
+from synthprint.extractor.recipe import BackboneChoice, Recipe, WeightsChoice
 from synthprint.extractor.runtime import load_backbone
 from synthprint.layers.spectral_convolutions import HOP_SAMPLES, N_FFT
 from synthprint.training.export import write_checkpoint, write_head
-from synthprint.training.modules import build_backbone
+from synthprint.training.modules import build, build_backbone
 
 SMALL = (4, 4, 4, 6, 8)
 PARTS = ("deviation", "phase")
@@ -128,6 +129,28 @@ def test_another_backbone_is_no_network(tmp_path: Path) -> None:
     write_checkpoint(build_backbone(statistics), Recipe(backbone=statistics), {"a": ""}, tmp_path / "other")
     with pytest.raises(CheckpointError, match="takes a spectral_network"):
         build_backbone(choice(tmp_path / "other"))
+
+
+def test_a_training_starts_from_a_checkpoint(trained: Path, waves: torch.Tensor, tmp_path: Path) -> None:
+    choice = Checkpoint.load(trained).recipe.backbone
+    recipe = Recipe(seed=9, backbone=choice, weights=WeightsChoice(start=str(trained)))
+    backbone = build(recipe, sources=3)["backbone"].eval()
+    with torch.inference_mode():
+        assert torch.equal(backbone(waves), load_backbone(Checkpoint.load(trained)).eval()(waves))
+    written = write_checkpoint(backbone, recipe, {}, tmp_path / "next")
+    assert written.recipe.weights.start == Checkpoint.load(trained).digest  # and no folder of this machine
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (BackboneChoice("thin_resnet", 8), "is a spectral_network, and cannot start a thin_resnet"),
+        (BackboneChoice("spectral_network", 9, {"widths": SMALL}), "its options or dimensions are not the recipe's"),
+    ],
+)
+def test_a_training_starts_from_no_other_backbone(trained: Path, choice: BackboneChoice, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        build(Recipe(backbone=choice, weights=WeightsChoice(start=str(trained))), sources=3)
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,12 @@ PRECISIONS = ("single", "half")
 
 @dataclass(frozen=True)
 class WeightsChoice:
-    """[weights]: the precision that a checkpoint's weights are rounded to and stored with."""
+    """[weights]: the precision that a checkpoint's weights are rounded to and stored with, and the folder of a
+    checkpoint of the same backbone whose weights a training starts from, in place of random ones. A checkpoint's own
+    recipe has the SHA-256 of those weights there."""
 
     precision: str = "single"
+    start: str = ""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

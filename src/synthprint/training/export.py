@@ -163,9 +163,14 @@ def stored_state(backbone: nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]
 
 
 def self_contained(backbone: nn.Module, recipe: Recipe) -> Recipe:
-    """`recipe` with the options by which `backbone` is built again without any other file (see `shelves.Backbone`)."""
-    choice = recipe.backbone
-    return replace(recipe, backbone=replace(choice, options={**choice.options, **getattr(backbone, "rebuild", {})}))
+    """`recipe` with the options by which `backbone` is built again without any other file (see `shelves.Backbone`), and
+    the digest of the weights that it started from."""
+    choice, start = recipe.backbone, recipe.weights.start
+    return replace(
+        recipe,
+        backbone=replace(choice, options={**choice.options, **getattr(backbone, "rebuild", {})}),
+        weights=replace(recipe.weights, start=Checkpoint.load(start).digest if start else ""),
+    )
 
 
 def write_graph(

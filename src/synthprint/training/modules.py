@@ -18,17 +18,32 @@ NETWORK = "network"  # the option of a backbone that names a trained one
 
 
 def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
-    """Backbone and loss, initialised from the recipe's seed.
+    """Backbone and loss, initialised from the recipe's seed; the backbone from the checkpoint that it starts from.
 
     Raises:
         RecipeError: an option that they do not have, or a value that they refuse.
+        CheckpointError: a checkpoint that the recipe names is missing, damaged or of another backbone.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = build_backbone(recipe.backbone)
+        if recipe.weights.start:
+            _load_start(backbone, recipe.backbone, recipe.weights.start)
         dim = (recipe.backbone.dim - getattr(backbone, "beside", 0)) // heads(backbone)
         loss = _made("loss", recipe.loss.name, recipe.loss.options, dim=dim, sources=sources)
     return nn.ModuleDict({"backbone": backbone, "loss": loss})
+
+
+def _load_start(backbone: nn.Module, choice: BackboneChoice, folder: str) -> None:
+    """The weights of a checkpoint into a backbone that is built alike."""
+    start = Checkpoint.load(folder)
+    if start.recipe.backbone.name != choice.name:
+        raise CheckpointError(f"{folder}: is a {start.recipe.backbone.name}, and cannot start a {choice.name}")
+    try:
+        backbone.load_state_dict(load_backbone(start).state_dict())
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{folder}: its options or dimensions are not the recipe's ({why})") from error
 
 
 def build_backbone(choice: BackboneChoice) -> nn.Module:
