@@ -20,6 +20,7 @@ from synthprint import files
 from synthprint.errors import ManifestError
 from synthprint.extractor.checkpoint import CONFIG, GRAPH, WEIGHTS, Checkpoint
 from synthprint.extractor.manifest_embedding import embed_manifest
+from synthprint.gallery import history
 from synthprint.gallery.backend import fitted_backend
 from synthprint.gallery.gallery import Gallery
 from synthprint.manifests.corpora import Corpora, corpus_name, list_corpora
@@ -132,6 +133,7 @@ def build(checkpoint: str | Path, manifest: Manifest, out: str | Path, building:
     }
     files.write_json(out / MEASUREMENTS, measurements)
     (out / GALLERY / ".lock").unlink(missing_ok=True)
+    history.forget(out / GALLERY)  # nobody undoes a part of a model
     write_card(out)
     return BuiltModel(model, gallery, embeddings, failures, measurements)
 

@@ -84,7 +84,8 @@ class FurtherMeasurements:
         tunings: of the timeline and of clustering; stored in the model's folder.
         each: spliced waves of every kind and length.
         limits: the folder for what the degraded clips gave; None: no limits are derived. They take hours.
-        figures: a folder for what documents have tables of, also of backends compared; None: none are written.
+        figures: a folder for what documents have tables of, also of backends compared, which takes a test split; None:
+            none are written.
     """
 
     tunings: bool = False
@@ -112,7 +113,8 @@ def measure_further(
     if further.limits:
         reports["limits"] = store_limits(built.model, built.gallery, manifest, further.limits, building.threads)
     if further.figures:
-        reports["open_set"] = measure_open_set(manifest, built.embeddings, building.plan, building.main)
+        if any(u.split == "test" for u in manifest):
+            reports["open_set"] = measure_open_set(manifest, built.embeddings, building.plan, building.main)
         for name, file in RECORDS.items():
             if name in reports:
                 files.write_json(further.figures / file, reports[name])
