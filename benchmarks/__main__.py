@@ -18,7 +18,7 @@ from benchmarks.measuring import Topic, cores, machine, write
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples" / "manifest.csv"
-TOPICS = ("pairs", "training", "training_gpu", "convergence", "extraction", "tracing", "gallery")
+TOPICS = ("pairs", "training", "training_gpu", "convergence", "extraction", "tracing", "gallery", "serving")
 
 
 def main() -> None:

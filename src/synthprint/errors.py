@@ -8,10 +8,12 @@
     ├── CheckpointError       a checkpoint that is damaged, foreign or of another version
     ├── EmbeddingsError       embeddings that do not fit together, or with what is asked of them
     ├── GalleryError          a gallery that is damaged, or does not fit its extractor
+    ├── CaseError             a case on disk that is damaged, or lacks what is asked of it
     ├── EngineError           a synthesizer that is missing or did not speak
     ├── CalibrationError      a calibration that cannot be fitted, is damaged, or does not fit the scores
     ├── MetricError           scores or labels that a metric is not defined for
     ├── OutputError           an output that cannot be written
+    ├── ServingError          a service that cannot be started, or whose state is damaged
     └── MissingDependency     an optional library or program that this job needs
 
 A message names what is wrong, where, and what to do about it: it is shown to users as it is. Where the remedy is to
@@ -84,6 +86,10 @@ class GalleryError(SynthprintError):
     """A gallery is damaged, or does not fit the extractor."""
 
 
+class CaseError(SynthprintError):
+    """A case on disk is damaged, or lacks what is asked of it."""
+
+
 class EngineError(SynthprintError):
     """A synthesizer is missing, or did not speak."""
 
@@ -94,6 +100,10 @@ class CalibrationError(SynthprintError):
 
 class MetricError(SynthprintError, ValueError):
     """A metric is not defined for these scores or labels: none there, or not numbers."""
+
+
+class ServingError(SynthprintError):
+    """A service cannot be started as it was asked to, or its state is damaged."""
 
 
 class OutputError(SynthprintError):

@@ -276,9 +276,14 @@ def csv_text(rows: Iterable[Iterable[Any]], end: str = "\n") -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """What `write_json` writes."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A path that is not UTF-8 holds lone surrogates; their escapes are JSON's own.
-    write_text(path, text + "\n", errors="backslashreplace")
+    return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 def cache_folder() -> Path:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,18 @@ import numpy as np
 
 from synthprint import __version__
 from synthprint.calibration.calibration import Calibration
-from synthprint.errors import AudioError
-from synthprint.extractor.examining import distinct_files, examine_all
+from synthprint.casework.case_contents import CASE, CLIPS, FiledClip, Question
+from synthprint.casework.case_folder import CaseFolder
+from synthprint.errors import AudioError, CaseError, EmbeddingsError
+from synthprint.extractor.examining import (
+    Examination,
+    ExaminedClip,
+    UnusableClip,
+    describe_remarks,
+    distinct_files,
+    examine_all,
+    examine_files,
+)
 from synthprint.gallery.gate import Gate
 from synthprint.gallery.index import INDEX
 from synthprint.gallery.rules import Rule
@@ -23,28 +33,19 @@ from synthprint.model.limits import Limits
 from synthprint.reading import doors
 from synthprint.sound import audio
 from synthprint.sound.audio import AudioInfo
-from synthprint.tracing.timeline import Timeline
+from synthprint.tracing.timeline import Timeline, trace_over_time
 from synthprint.tracing.tracer import Tracer
 from synthprint.tracing.traces import Trace
 from synthprint.vectors.directions import cosines, unit
+from synthprint.wording import counted
 
 WORTH_A_TIMELINE_S = 4.0  # below, no change of source is found reliably
 MOST_PAIRED = 20  # clips, of which all pairs are shown
 
 
-@dataclass(frozen=True)
-class Question:
-    """What the analyst says of the case; free texts."""
-
-    case: str = ""
-    question: str = ""
-    analyst: str = ""
-    date: str = ""
-
-
 @dataclass(frozen=True, eq=False)
 class CaseClip:
-    """A clip of a case: its file, what that is, and its answers."""
+    """A clip of a case: its file (of a case on disk, its name there), what that is, and its answers."""
 
     path: str
     sha256: str
@@ -160,15 +161,73 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
         EmbeddingsError: no clip is usable.
         GalleryError: nothing is enrolled.
     """
-    examination = examine_all(
-        tracer.extractor, distinct_files(paths), "examined", tracer.channel, "examining", tracer.model.beside
+    files = distinct_files(paths)
+    examination = examine_all(tracer.extractor, files, "examined", tracer.channel, "examining", tracer.model.beside)
+    return _answered(tracer, examination, asked, command, {})
+
+
+def examine_folder(tracer: Tracer, case: CaseFolder, asked: Question, command: str) -> Case:
+    """Trace the clips of a case on disk for a report: by their names there, in its order.
+
+    A clip whose bytes are not those that case.json names is a failure.
+
+    Args:
+        asked: what the report is to say of the case; see `Question.overridden`.
+        command: that makes the report again.
+
+    Raises:
+        EmbeddingsError: no clip is usable.
+        GalleryError: nothing is enrolled.
+    """
+    places = {clip.id: case.folder / CLIPS / clip.file for clip in case.contents.clips}
+    refused: dict[str, UnusableClip] = {}
+    for clip in case.contents.clips:
+        try:
+            case.locate(clip)
+        except CaseError as error:
+            refused[clip.id] = UnusableClip(places[clip.id], str(error).removeprefix(f"{places[clip.id]}: "))
+    todo = [path for key, path in places.items() if key not in refused]
+    examined = iter(examine_files(tracer.extractor, todo, tracer.channel, "examining", tracer.model.beside).results)
+    results = [refused.get(clip.id) or _as_filed(next(examined), clip) for clip in case.contents.clips]
+    examination = Examination(tuple(results))
+    names = {places[key]: name for key, name in case.shown().items()}
+    if not examination.usable and examination.failures:
+        path, reason = next(iter(examination.failures.items()))
+        raise EmbeddingsError(
+            f"{case.folder}: none of {counted(len(results), 'clip')} can be examined; {names[Path(path)]}: {reason}"
+        )
+    examination.check_usable("examined")
+    return _answered(tracer, examination, asked, command, names)
+
+
+def _as_filed(
+    result: tuple[ExaminedClip, str] | UnusableClip, clip: FiledClip
+) -> tuple[ExaminedClip, str] | UnusableClip:
+    """What came of a clip of a case; a failure, where its bytes are not those that case.json names."""
+    path, digest = (
+        (result.path, _digest(result.path)) if isinstance(result, UnusableClip) else (result[0].path, result[1])
     )
+    if digest in ("", clip.sha256):
+        return result
+    return UnusableClip(
+        path,
+        f"is not the file of the case: {CASE} names one with the SHA-256 {clip.sha256[:12]}, this is {digest[:12]}",
+    )
+
+
+def _answered(
+    tracer: Tracer, examination: Examination, asked: Question, command: str, names: Mapping[Path, str]
+) -> Case:
+    """The case of clips that were examined; `names` of those that are shown by another than their path."""
     traces = tracer.answer_clips([clip for clip, _ in examination.usable])
     clips = tuple(
-        _clip(tracer, clip.path, digest, trace)
+        _clip(tracer, clip.path, digest, trace, names.get(clip.path, str(clip.path)))
         for (clip, digest), trace in zip(examination.usable, traces, strict=True)
     )
-    failures = {path: Unread(reason, _digest(Path(path))) for path, reason in examination.failures.items()}
+    failures = {
+        names.get(Path(path), path): Unread(reason, _digest(Path(path)))
+        for path, reason in examination.failures.items()
+    }
     return Case(asked, clips, _pairs(tracer, examination.vectors), _method(tracer, command), failures)
 
 
@@ -180,7 +239,7 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace) -> CaseClip:
+def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace, name: str) -> CaseClip:
     header = timeline = None
     with suppress(AudioError):  # a format that only ffmpeg reads
         header = audio.info(path)
@@ -188,8 +247,9 @@ def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace) -> CaseClip:
     # of which there is one at a time.
     with suppress(AudioError):  # gone since it was traced
         if tracer.model.timeline and (trace.duration_s or 0.0) >= WORTH_A_TIMELINE_S:
-            timeline = tracer.timeline(path)
-    return CaseClip(str(path), sha256, header, trace, timeline)
+            sound = audio.decode(path, tracer.channel)
+            timeline = trace_over_time(tracer, sound.wave, name, describe_remarks(sound))
+    return CaseClip(name, sha256, header, replace(trace, path=name), timeline)
 
 
 def _pairs(tracer: Tracer, vectors: np.ndarray) -> PairMatrix | None:

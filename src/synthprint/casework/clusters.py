@@ -35,7 +35,7 @@ MOST_CLIPS = 3_000  # the matrix of all pairs is kept
 def cluster(
     paths: Sequence[str | Path],
     model: Model | str | Path | None = None,
-    gallery: Gallery | str | Path | None = DEFAULT,
+    gallery: Gallery | Tracer | str | Path | None = DEFAULT,
     threshold: float | None = None,
     *,
     backend: str | None = None,
@@ -47,8 +47,8 @@ def cluster(
     Args:
         paths: files, or folders: all audio below them.
         model: one that is open, a folder, or "default"; None: the one that comes with synthprint.
-        gallery: that each group is traced with: one that is open, a folder, or "default", the one that comes with
-            synthprint. None: without a gallery, no group is traced.
+        gallery: that each group is traced with: one that is open, or a tracer of it and of the model, a folder, or
+            "default", the one that comes with synthprint. None: without a gallery, no group is traced.
         threshold: mean cosine, from -1 to 1, from which on groups are joined; None: the model's.
         backend: that traces, a name on the backends shelf; by default the gallery's.
         threads: that embed, where the model is to be opened; by default all cores.
@@ -61,7 +61,10 @@ def cluster(
             another extractor.
     """
     model = open_model(model, threads)
-    tracer = None if gallery is None else Tracer(model, open_gallery(gallery), backend)
+    if gallery is None or isinstance(gallery, Tracer):
+        tracer = gallery
+    else:
+        tracer = Tracer(model, open_gallery(gallery), backend)
     if threshold is None and model.clusters is None:
         raise GalleryError(
             "nobody has measured from which likeness on clips of this extractor are of one source: give a threshold, "

@@ -22,16 +22,24 @@ from synthprint.wording import counted
 
 def report_page(case: Case) -> str:
     """The page."""
-    style = resources.files("synthprint.casework").joinpath("report.css").read_text(encoding="utf-8")
+    style = _style()
     title = case.asked.case or "The source of " + counted(len(case.clips), "clip")
     body = "\n".join(_sections(case, title))
-    policy = f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'"
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy()}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def policy() -> str:
+    """The content security policy of the page: nothing but its style."""
+    return f"default-src 'none'; style-src '{digest(_style())}'; base-uri 'none'; form-action 'none'"
+
+
+def _style() -> str:
+    return resources.files("synthprint.casework").joinpath("report.css").read_text(encoding="utf-8")
 
 
 def _sections(case: Case, title: str) -> Iterator[str]:
@@ -52,7 +60,15 @@ def _head(case: Case, title: str) -> Iterator[str]:
     rows = [("Examined by", asked.analyst), ("Date", asked.date)]
     yield listed((name, escaped(text)) for name, text in rows if text)
     question = asked.question or "Which speech-synthesis system made each of these clips, or is it none that is known?"
-    yield f"<h2>The question</h2><p>{escaped(question)}</p></header>"
+    yield f"<h2>The question</h2>{_paragraphs(question)}</header>"
+    if asked.notes:
+        yield f"<h2>Notes</h2>{_paragraphs(asked.notes)}"
+
+
+def _paragraphs(text: str) -> str:
+    """What the analyst wrote, as paragraphs where lines between are empty."""
+    lines = [escaped(line.strip()) for line in text.splitlines()]
+    return "".join(f"<p>{part}</p>" for part in "<br>".join(lines).split("<br><br>") if part)
 
 
 def _answers(case: Case) -> Iterator[str]:

@@ -30,6 +30,7 @@ from synthprint.cli import (
     probe,
     report,
     search,
+    serve,
     terminal,
     timeline,
     trace,
@@ -70,6 +71,7 @@ app.command(rich_help_panel=EXAMINE)(compare.compare)
 app.command(rich_help_panel=EXAMINE)(timeline.timeline)
 app.command(rich_help_panel=EXAMINE)(cluster.cluster)
 app.command(rich_help_panel=EXAMINE)(report.report)
+app.add_typer(serve.app, name="serve", rich_help_panel=EXAMINE)
 app.command(rich_help_panel=GALLERIES)(enrol.enrol)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=GALLERIES)
 app.command(rich_help_panel=MEASURE)(train.train)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synthprint.cli.alias import alias
 from synthprint.cli.enrolled import report_enrolled, show_enrolled
+from synthprint.cli.export import export
 from synthprint.cli.labelled import open_split
 from synthprint.cli.options import (
     DATA_SET,
@@ -30,6 +32,8 @@ from synthprint.cli.options import (
 from synthprint.cli.renamed import Commands
 from synthprint.cli.rules import show_rules
 from synthprint.cli.tables import print_json, print_table, report_left_out, say
+from synthprint.cli.undo import undo
+from synthprint.cli.unpack import unpack
 from synthprint.wording import counted
 
 if TYPE_CHECKING:
@@ -209,33 +213,7 @@ def remove(
         print_json(removed)
 
 
-@app.command()
-def alias(
-    gallery: OwnGalleryArgument,
-    sources: Annotated[
-        list[str],
-        typer.Argument(help="Names of enrolled sources: the one that answers, then its aliases; with --undo, aliases."),
-    ],
-    undo: Annotated[bool, typer.Option("--undo", help="Take it back: each answers by itself again.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Declare that sources are one system, and answered as one."""
-    from synthprint.gallery.gallery import Gallery
-    from synthprint.gallery.shipped import own_gallery_folder
-
-    if len(sources) < 2 and not undo:
-        raise typer.BadParameter("name the source that answers, then the aliases of it")
-    opened = Gallery.load(own_gallery_folder(gallery))
-    if undo:
-        opened.separate(sources)
-    else:
-        opened.declare_aliases(sources[0], sources[1:])
-    if as_json:
-        names = dict.fromkeys(map(opened.identity, sources))
-        print_json([{"source": name, "aliases": opened.find_aliases(name)} for name in names])
-    elif not undo:
-        name = opened.identity(sources[0])
-        say(f"{name!r} is also known as {', '.join(map(repr, opened.find_aliases(name)))}")
+app.command()(alias)
 
 
 @app.command()
@@ -261,6 +239,10 @@ def merge(
             show_enrolled(enrolled, f"{other} merged; {counted(len(opened.names), 'source')} in {opened.folder}")
     if as_json:
         print_json(merged if len(merged) > 1 else merged[0])
+
+
+for command in (undo, export, unpack):
+    app.command()(command)
 
 
 def _open(gallery: Path | None) -> Gallery:

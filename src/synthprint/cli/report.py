@@ -30,6 +30,7 @@ def report(
     question: Annotated[str, typer.Option(help="Question: what was asked.")] = "",
     analyst: Annotated[str, typer.Option(help="Analyst: who examined.")] = "",
     date: Annotated[str, typer.Option(help="Date: as it is to stand on the page.")] = "",
+    notes: Annotated[str, typer.Option(help="Notes: what else is to be said.")] = "",
     gallery: GalleryOption = None,
     model: ModelOption = None,
     backend: BackendOption = None,
@@ -39,7 +40,9 @@ def report(
 ) -> None:
     """Examine clips and write a report that can be printed and repeated.
 
-    Exits with 1 if a clip could not be read.
+    CLIPS may be the folder of a case, with its case.json: title, question, notes, analyst and date are those of the
+    case, unless they are given here, and clips are shown by their names in it. Exits with 1 if a clip could
+    not be read.
     """
     # Long: its options.
     from synthprint.casework.report import report as write_report
@@ -47,7 +50,7 @@ def report(
     if as_json and any(clip.suffix == ".json" for clip in clips):  # as this was called before
         raise typer.BadParameter("--json prints the record, and names no file; to write it, give --record FILE")
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
-             "--gallery": gallery, "--model": model, "--backend": backend, "--record": record,
+             "--notes": notes, "--gallery": gallery, "--model": model, "--backend": backend, "--record": record,
              "--channel": channel if channel != "auto" else None}  # fmt: skip
     options = [word for name, value in named.items() if value for word in (name, str(value))]
     words = ["synthprint", "report", "-o", str(out), *options]
@@ -55,8 +58,8 @@ def report(
         [*words, *(["--"] if any(str(clip).startswith("-") for clip in clips) else []), *map(str, clips)]
     )
     found = write_report(
-        clips, out, gallery, model, case=case, question=question, analyst=analyst, date=date, record=record,
-        backend=backend, threads=threads, channel=channel, command=command,
+        clips, out, gallery, model, case=case, question=question, analyst=analyst, date=date, notes=notes,
+        record=record, backend=backend, threads=threads, channel=channel, command=command,
     )  # fmt: skip
     if as_json:
         print_json(found.to_dict())

@@ -1,4 +1,4 @@
-"""Enrolled sources, ready for identification: a folder that only grows (see `gallery.index`).
+"""Enrolled sources, ready for identification: a folder that grows with each edit (see `gallery.index`).
 
 Segments are written first and the index last: a gallery whose writer was killed is the gallery before. Writers
 wait for each other; readers need no lock.
@@ -7,41 +7,30 @@ wait for each other; readers need no lock.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from synthprint import files
 from synthprint.errors import GalleryError
+from synthprint.gallery import edits, history
 from synthprint.gallery.additions import Enrolled, check_enrolled, merged_sources, sort_out, with_free_ids
-from synthprint.gallery.index import INDEX, REMEDY, SEGMENTS, BackendSetting, EnrolledClip, EnrolledSource, Index
-from synthprint.gallery.segments import Clips, SegmentPart, live, read_segments, segment_paths, write_segment
+from synthprint.gallery.contents import Contents
+from synthprint.gallery.index import SEGMENTS, BackendSetting, EnrolledClip, EnrolledSource, Index
+from synthprint.gallery.segments import Clips, drop_segments, read_segments, segment_paths, write_segment
 from synthprint.gallery.starting import starting
-from synthprint.reading import doors
 from synthprint.types import Embeddings
 from synthprint.vectors.directions import unit
 
+Read = TypeVar("Read")
 
-class Gallery:
-    """A gallery on disk, as it was when it was opened or last changed through this object.
 
-    Attributes:
-        folder: where it lies.
-        index: what gallery.json says.
-        names: S enrolled sources, sorted; sources that are aliases of another are one with it.
-        clips: N enrolled clips; a sequence of `EnrolledClip`, kept as columns.
-        vectors: [N, D] float32, their embeddings.
-        owners: [N] int64, the source of each as an index into `names`.
-    """
-
-    def __init__(self, folder: Path, index: Index, parts: Sequence[SegmentPart]) -> None:
-        self.folder = folder
-        self._take_up(index, parts)
+class Gallery(Contents):
+    """A gallery on disk, as it was when it was opened or last changed through this object; see also `Contents`."""
 
     @classmethod
     def load(cls, folder: str | Path) -> Gallery:
@@ -51,8 +40,7 @@ class Gallery:
             GalleryError: it is missing, damaged or of another version.
         """
         folder = Path(folder)
-        index = Index.read(folder)
-        return cls(folder, index, read_segments(folder, index))
+        return _steady(folder, lambda index: cls(folder, index, read_segments(folder, index)))
 
     @classmethod
     def create(cls, folder: str | Path, extractor: str) -> Gallery:
@@ -89,7 +77,10 @@ class Gallery:
 
     def reload(self) -> None:
         """Take up what was changed on disk since; only segments that are new are read."""
-        index, count = Index.read(self.folder), len(self.index.segments)
+        _steady(self.folder, self._renew)
+
+    def _renew(self, index: Index) -> None:
+        count = len(self.index.segments)
         if index == self.index:
             return
         if index.segments[:count] == self.index.segments:
@@ -97,82 +88,6 @@ class Gallery:
             self._take_up(index, [here, *read_segments(self.folder, index, count)])
         else:
             self._take_up(index, read_segments(self.folder, index))
-
-    def _take_up(self, index: Index, parts: Sequence[SegmentPart]) -> None:
-        parts = [live(index, *part) for part in parts if len(part[1])]
-        enrolled = tuple(sorted(index.sources))
-        names = tuple(name for name in enrolled if name not in index.aliases)
-        try:
-            clips = Clips.joined([clips for _, clips, _ in parts], enrolled)
-            vectors = _joined([vectors for vectors, _, _ in parts], np.zeros((0, 0), np.float32))
-            row = {name: i for i, name in enumerate(names)}
-            rows = np.array([row[index.aliases.get(name, name)] for name in enrolled], np.int64)
-        except (GalleryError, KeyError, ValueError) as error:  # a source that is not there; vectors of two sizes
-            raise self._unfit() from error
-        if not np.bincount(clips.owners, minlength=len(enrolled)).all():
-            raise self._unfit()
-        self.index, self.names, self.vectors, self.clips = index, names, vectors, clips
-        self.owners = rows[clips.owners] if index.aliases else clips.owners
-        self.__dict__.pop("publisher_counts", None)
-        self._segments = _joined([numbers for _, _, numbers in parts], np.zeros(0, np.int64))  # of each clip
-
-    def _unfit(self) -> GalleryError:
-        return GalleryError(f"{self.folder}: {INDEX} and the segments do not fit together; {REMEDY}")
-
-    @property
-    def embeddings(self) -> Embeddings:
-        """The enrolled clips' embeddings, under the clips' ids."""
-        return Embeddings(self.clips.ids, self.vectors, self.index.extractor)
-
-    @property
-    def publishers(self) -> np.ndarray | None:
-        """[N] the publisher of each clip, as an index into `clips.publishers`, -1 where unknown; None: all are."""
-        return self.clips.publisher_of if self.clips.publishers else None
-
-    @cached_property
-    def publisher_counts(self) -> tuple[dict[str, int], ...]:
-        """Of each of `names`, aliases included: publisher -> how many of its clips it put out, the most first."""
-        return self.clips.count_publishers(self.owners, len(self.names))
-
-    def setting(self, backend: str) -> BackendSetting:
-        """How this gallery uses a backend."""
-        return self.index.backends.get(backend, BackendSetting())
-
-    def check_extractor(self, digest: str) -> None:
-        """Make sure that what is compared with this gallery comes from its extractor.
-
-        Raises:
-            GalleryError: it does not.
-        """
-        if digest != self.index.extractor:
-            raise GalleryError(
-                f"{self.folder}: was made with extractor {self.index.extractor[:12]}, not with "
-                f"{digest[:12] or 'an unnamed one'}; use the model it was made with, or enrol its sources again"
-            )
-
-    def clip_counts(self) -> dict[str, int]:
-        """How many clips each source has, aliases by themselves."""
-        names = self.clips.sources
-        return dict(zip(names, np.bincount(self.clips.owners, minlength=len(names)).tolist(), strict=True))
-
-    def source_clips(self, source: str) -> list[EnrolledClip]:
-        """The clips of a source, without those of its aliases; none, where it is not enrolled."""
-        at = self.clips.sources.index(source) if source in self.index.sources else -1
-        return [self.clips[i] for i in np.flatnonzero(self.clips.owners == at).tolist()]
-
-    def enrolled_among(self, paths: Mapping[str, Path]) -> set[str]:
-        """Of files by id, those that are enrolled, by their content; what is no file is not."""
-        digests = {key: doors.sha256(path) for key, path in paths.items() if path.is_file()}
-        enrolled = {self.clips[i].sha256 for i in self.clips.find_files(set(digests.values()))}
-        return {key for key, digest in digests.items() if digest in enrolled}
-
-    def identity(self, source: str) -> str:
-        """The name under which a source answers: of an alias, the one it stands for."""
-        return self.index.aliases.get(source, source)
-
-    def find_aliases(self, source: str) -> tuple[str, ...]:
-        """The other names of a source, sorted."""
-        return tuple(sorted(alias for alias, name in self.index.aliases.items() if name == source))
 
     def declare_aliases(self, source: str, others: Sequence[str]) -> None:
         """Say that `others` are the same system as `source`: from now on they are answered as one, under its name.
@@ -183,17 +98,7 @@ class Gallery:
             GalleryError: one is not enrolled, is `source` itself, or is of another family.
         """
         with self._changing():
-            check_enrolled(self.folder, self.index.sources, [source, *others])
-            source = self.identity(source)
-            for other in others:
-                families = {family for name in (source, other) if (family := self.index.sources[name].family)}
-                if self.identity(other) == source or len(families) > 1:
-                    of_another = f"is of another family ({' and '.join(sorted(families))})"
-                    why = "is that source" if len(families) < 2 else of_another
-                    raise GalleryError(f"{self.folder}: {other!r} cannot be an alias of {source!r}: it {why}")
-            joined = {self.identity(other) for other in others}
-            moved = {name: source for name in self.index.sources if self.identity(name) in joined}
-            self._commit(aliases={**self.index.aliases, **moved})
+            self._commit(aliases=edits.with_aliases(self.folder, self.index, source, others))
 
     def separate(self, aliases: Sequence[str]) -> None:
         """Take back that these are aliases.
@@ -202,10 +107,7 @@ class Gallery:
             GalleryError: one is none.
         """
         with self._changing():
-            none = [name for name in aliases if name not in self.index.aliases]
-            if none:
-                raise GalleryError(f"{self.folder}: {none[0]!r} is no alias of a source")
-            self._commit(aliases={k: v for k, v in self.index.aliases.items() if k not in aliases})
+            self._commit(aliases=edits.without_aliases(self.folder, self.index, aliases))
 
     def enrol(
         self,
@@ -266,12 +168,7 @@ class Gallery:
         with self._changing():
             check_enrolled(self.folder, self.index.sources, [source])
             count = self.clip_counts()[source]
-            last = max(segment.number for segment in self.index.segments)
-            left = {name: details for name, details in self.index.sources.items() if name != source}
-            heir, *others = self.find_aliases(source) or ("",)  # of the name, where others stand for it
-            aliases = {k: v for k, v in self.index.aliases.items() if k not in (source, heir)}
-            aliases |= dict.fromkeys(others, heir)
-            self._commit(sources=left, removed={**self.index.removed, source: last}, aliases=aliases)
+            self._commit(**edits.without_source(self.index, source))
         return count
 
     def merge(self, other: Gallery, force: bool = False) -> Enrolled:
@@ -283,6 +180,28 @@ class Gallery:
         with self._changing():
             self._commit(backends={**self.index.backends, **backends}, backend=default or self.index.backend)
 
+    def undo(self) -> str:
+        """Take back the last edit of this gallery, whoever made it; returns what that was, in words.
+
+        Raises:
+            GalleryError: there is none that can be undone, or what lay before it is damaged.
+        """
+        with self._changing():
+            before = history.last(self.folder)
+            parts = read_segments(self.folder, before)
+            Gallery(self.folder, before, parts)  # or it is refused, and this one stays
+            undone, after = edits.describe(before, self.index, self._enrolled_since(before)), self.index
+            history.put_back(self.folder)
+            self._take_up(before, parts)
+            named = {segment.number for segment in before.segments}
+            drop_segments(self.folder, [segment for segment in after.segments if segment.number not in named])
+        return undone
+
+    def _enrolled_since(self, before: Index) -> tuple[str, ...]:
+        """The sources of clips in segments that a former index does not name."""
+        new = ~np.isin(self._segments, [segment.number for segment in before.segments])
+        return tuple(self.clips.sources[i] for i in np.unique(self.clips.owners[new]).tolist())
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with files.locked(self.folder):
@@ -290,10 +209,18 @@ class Gallery:
             yield
 
     def _commit(self, **changes: Any) -> None:
-        replace(self.index, **changes).write(self.folder)
+        index = replace(self.index, **changes)
+        history.keep(self.folder, index)
+        index.write(self.folder)
         self.reload()
 
 
-def _joined(parts: list[np.ndarray], empty: np.ndarray) -> np.ndarray:
-    """The parts one after the other; a single one as it is."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else empty
+def _steady(folder: Path, read: Callable[[Index], Read]) -> Read:
+    """What `read` makes of the index; again, where an edit was undone meanwhile, and a segment went with it."""
+    while True:
+        index = Index.read(folder)
+        try:
+            return read(index)
+        except GalleryError:
+            if Index.read(folder) == index:
+                raise

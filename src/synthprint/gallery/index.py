@@ -2,6 +2,7 @@
 
     GALLERY/gallery.json                 sources, backends with their rules, which segments count, what was removed
     GALLERY/segments/00001.safetensors   clips and their embeddings, see `segments`
+    GALLERY/history/                     former indexes, so that an edit can be undone, see `history`
 
 A segment is written once and never changed; the index holds its digest and is written last, in one move. Format 1
 had a second file a segment; format 2 knew neither publishers nor titles. Both are read, and what is added to them is
@@ -190,19 +191,23 @@ class Index:
     removed: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What gallery.json holds."""
+        backends = {name: setting.to_dict() for name, setting in self.backends.items()}
+        return {"format": FORMAT} | asdict(self) | {"backends": backends}
+
     def write(self, folder: Path) -> None:
         """Write gallery.json, atomically."""
-        backends = {name: setting.to_dict() for name, setting in self.backends.items()}
-        files.write_json(folder / INDEX, {"format": FORMAT} | asdict(self) | {"backends": backends})
+        files.write_json(folder / INDEX, self.to_dict())
 
     @classmethod
-    def read(cls, folder: Path) -> Index:
-        """Read gallery.json.
+    def read(cls, folder: Path, name: str = INDEX) -> Index:
+        """Read gallery.json, or a former one by its name.
 
         Raises:
             GalleryError: it is missing, damaged or of another version.
         """
-        path = folder / INDEX
+        path = folder / name
         try:
             doors.check_link(folder)
             tables = doors.read_json(path, dict[str, Any], MAX_INDEX_BYTES, "index")
@@ -215,7 +220,7 @@ class Index:
             return _index(checked({"format": format_, **tables}, _IndexTable))
         except OSError as error:
             raise GalleryError(
-                f"{folder}: is no gallery: {INDEX} cannot be read ({error.strerror}); enrolling clips makes one"
+                f"{folder}: is no gallery: {name} cannot be read ({error.strerror}); enrolling clips makes one"
             ) from error
         except Refused as error:
             raise GalleryError(f"{path}: is damaged: it does not describe a gallery ({error}); {REMEDY}") from error
@@ -266,6 +271,8 @@ def _index(table: _IndexTable) -> Index:
     for place, segment in enumerate(table.segments):
         with within("segments", place):
             segments.append(construct(SegmentEntry, segment))
+    if len({segment.number for segment in segments}) < len(segments):  # its clips would be read, and count, again
+        raise Refused("segments: the number of a segment is there twice")
     aliases = dict(table.aliases or {})
     return Index(table.extractor, table.backend, backends, sources, tuple(segments), dict(table.removed), aliases)
 

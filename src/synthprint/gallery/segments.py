@@ -15,6 +15,7 @@ Galleries of format 1 have a second file instead, 00001.jsonl, with a line per c
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -196,6 +197,13 @@ def write_segment(gallery: Path, number: int, vectors: np.ndarray, clips: Clips,
         tensors |= dict(zip(PUBLISHERS, (_lines(clips.publishers), clips.publisher_of.astype(np.int32)), strict=True))
     files.write_tensors(path, tensors, {"format": EMBEDDINGS_FORMAT, "extractor": extractor})
     return SegmentEntry(number, len(clips), doors.sha256(path))
+
+
+def drop_segments(gallery: Path, segments: Iterable[SegmentEntry]) -> None:
+    """Remove the files of segments that no index names any more; what cannot be removed stays."""
+    for path in chain.from_iterable(segment_paths(gallery, segment) for segment in segments):
+        with suppress(OSError):
+            path.unlink()
 
 
 def read_segment(gallery: Path, segment: SegmentEntry, extractor: str) -> tuple[np.ndarray, Clips]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synthprint import files, temporaries
 from synthprint.errors import GalleryError
+from synthprint.gallery import history
 from synthprint.gallery.index import INDEX, SEGMENTS
 
 
@@ -24,6 +25,7 @@ def starting(folder: Path) -> Iterator[Path]:
     check_free(folder)
     with files.writing(folder):
         (folder / ".lock").unlink(missing_ok=True)  # a writer that was killed may have left these
+        history.forget(folder)
         for leftover in (folder / SEGMENTS, folder):
             with suppress(OSError):  # then its place is taken file by file
                 leftover.rmdir()
@@ -45,7 +47,7 @@ def check_free(folder: Path) -> None:
     for place in (folder, folder / SEGMENTS):
         temporaries.sweep(place)
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    others = {name for name in names - {SEGMENTS, ".lock"} if not temporaries.OWN.fullmatch(name)}
+    others = {name for name in names - {SEGMENTS, history.HISTORY, ".lock"} if not temporaries.OWN.fullmatch(name)}
     if (folder / SEGMENTS).is_dir():
         others |= {f"{SEGMENTS}/{path.name}" for path in (folder / SEGMENTS).iterdir()}
     if others:

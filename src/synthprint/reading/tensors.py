@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from synthprint.reading.doors import JsonReader, open_regular
+from synthprint.reading.doors import PIECE_BYTES, JsonReader, open_regular
 from synthprint.reading.schemas import Refused, checked, short
 
 MOST_HEADER_BYTES = 16 << 20
@@ -47,7 +47,7 @@ Size = Annotated[int, Meta(ge=0, le=1 << 50)]
 class Place(msgspec.Struct, forbid_unknown_fields=True):
     """What a header says of a tensor: its dtype and shape, and where its bytes start and end behind the header."""
 
-    dtype: Annotated[str, Meta(max_length=16)]
+    dtype: Annotated[str, Meta(max_length=16, pattern=r"\A[!-~]*\Z")]  # it is told in errors
     shape: Annotated[list[Size], Meta(max_length=MOST_RANK)]
     data_offsets: tuple[Size, Size]
 
@@ -88,6 +88,23 @@ class Tensors:
         if values.nbytes and self._file.readinto(values.reshape(-1).view(np.uint8)) != values.nbytes:  # type: ignore[attr-defined]
             raise Refused(f"tensor {short(name)} ends before it should; the file was cut off")
         return values
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of one tensor, a piece at a time.
+
+        Raises:
+            Refused: there is none of that name, or the file was cut meanwhile.
+        """
+        if name not in self.places:
+            raise Refused(f"tensor {short(name)} is missing")
+        first, last = self.places[name].data_offsets
+        self._file.seek(self._start + first)
+        while first < last:
+            piece = self._file.read(min(PIECE_BYTES, last - first))
+            if not piece:
+                raise Refused(f"tensor {short(name)} ends before it should; the file was cut off")
+            first += len(piece)
+            yield piece
 
     def take(self, wanted: Mapping[str, Column], optional: Collection[str] = ()) -> dict[str, np.ndarray]:
         """The tensors of a kind of file.

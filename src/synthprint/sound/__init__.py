@@ -8,6 +8,8 @@ The way of a file, a module for each step:
     channels     from several channels to one, without an offset
     decoding     all of that at once: a file -> `Sound`, a wave with remarks
     waves        the wave [T]: crops, windows, and long ones that lie in a file
+    isolation    all of that in child processes with limits: `decoding_worker` is this process's side of one,
+                 `decoding_child` the other, `conversation` what they say, `confinement` the limits
 
 What is measured of a wave: `traits`, `conditions`. What is done to one: `augmentation`, `degradations`, `coding`.
 `processes` runs the programs that speak, for the engines.

@@ -7,8 +7,10 @@ unless they cancel each other (see `channels`). Lengths in samples are `n_sample
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from synthprint.background import in_order, processors
 from synthprint.errors import AudioError
 from synthprint.sound import decoding
 from synthprint.sound.channels import AUTO
-from synthprint.sound.decoding import MAX_DURATION_S, MIN_DURATION_S, LongSound, Sound, checked, decode, mixed
+from synthprint.sound.decoding import MAX_DURATION_S, MIN_DURATION_S, LongSound, Sound, checked, mixed
 from synthprint.sound.tracks import RATES, opened
 from synthprint.sound.waves import (
     SAMPLE_RATE,
@@ -31,8 +33,9 @@ from synthprint.sound.waves import (
 )
 
 __all__ = [
-    "MAX_DURATION_S", "MIN_DURATION_S", "RATES", "SAMPLE_RATE", "SILENCE", "SILENT", "AudioInfo", "Sound", "checked",
-    "crop", "decode", "decoded", "info", "is_silent", "load", "mixed", "resample", "window_starts", "windows", "wrap",
+    "MAX_DURATION_S", "MIN_DURATION_S", "RATES", "SAMPLE_RATE", "SILENCE", "SILENT", "AudioInfo", "Decoder", "Sound",
+    "checked", "crop", "decode", "decoded", "decoding_by", "info", "is_silent", "load", "mixed", "resample",
+    "window_starts", "windows", "wrap",
 ]  # fmt: skip
 
 
@@ -54,6 +57,34 @@ class AudioInfo:
     subtype: str
 
 
+class Decoder(Protocol):
+    """What decodes in place of this process; its methods are `decode`, `info` and `load`, as below."""
+
+    def decode(self, path: Path, channel: str, in_memory: bool) -> Sound: ...
+    def info(self, path: Path) -> AudioInfo: ...
+    def load(self, path: Path, start_s: float, duration_s: float | None, channel: str) -> np.ndarray: ...
+
+
+_DECODERS: list[Decoder] = []  # the last of them decodes; none: this process does
+
+
+@contextmanager
+def decoding_by(decoder: Decoder) -> Iterator[None]:
+    """While the block runs, `decoder` does what is asked of `decode`, `decoded`, `info` and `load`, in all threads."""
+    _DECODERS.append(decoder)
+    try:
+        yield
+    finally:
+        _DECODERS.remove(decoder)
+
+
+def decode(path: Path, channel: str = AUTO, in_memory: bool = False) -> Sound:
+    """All audio of a file, see `decoding.decode`; where `decoding_by` named a decoder, by that one."""
+    if _DECODERS:
+        return _DECODERS[-1].decode(path, channel, in_memory)
+    return decoding.decode(path, channel, in_memory)
+
+
 def info(path: str | Path) -> AudioInfo:
     """Read the header of a file.
 
@@ -61,6 +92,8 @@ def info(path: str | Path) -> AudioInfo:
         AudioError: it is missing, empty, or not audio.
     """
     path = Path(path)
+    if _DECODERS:
+        return _DECODERS[-1].info(path)
     with opened(path) as source:
         first = source.tracks[0]
         counted = [track.frames for track in source.tracks]
@@ -96,6 +129,8 @@ def load(path: str | Path, start_s: float = 0.0, duration_s: float | None = None
     path = Path(path)
     first = round(start_s * SAMPLE_RATE)
     count = None if duration_s is None else round(duration_s * SAMPLE_RATE)
+    if _DECODERS and (first or count is not None):
+        return _DECODERS[-1].load(path, start_s, duration_s, channel)
     if first or count is not None:
         with opened(path) as source:
             track = source.tracks[0]

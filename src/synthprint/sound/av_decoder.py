@@ -18,8 +18,10 @@ def main(packages: str, formats: str, memory: int, cpu_s: int, hidden_s: str, pa
     with contextlib.suppress(ImportError):  # on Windows, which has no such limits
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+        for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, cpu_s)):
+            hard = resource.getrlimit(kind)[1]  # whoever started this may have set less
+            least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (least, least))
     sys.path.append(packages)
     import av
 

@@ -60,7 +60,7 @@ def decode(path: Path, channel: str = AUTO, in_memory: bool = False) -> Sound:
     """
     store = WaveStore(round(IN_MEMORY_S * SAMPLE_RATE))
     remarks: list[str] = []
-    with opened(path) as source, _room(path):
+    with opened(path) as source, room(path):
         claimed_s = sum(track.duration_s or 0.0 for track in source.tracks)
         if claimed_s > MAX_DURATION_S:
             raise too_long(path, claimed_s)
@@ -75,7 +75,12 @@ def decode(path: Path, channel: str = AUTO, in_memory: bool = False) -> Sound:
 
 
 @contextmanager
-def _room(path: Path) -> Iterator[None]:
+def room(path: Path) -> Iterator[None]:
+    """Turn an error of the disk, where a long wave is put aside, into one of `path`.
+
+    Raises:
+        AudioError: there was one.
+    """
     try:
         yield
     except OSError as error:

@@ -1,0 +1,1 @@
+"""The routes, a file a resource; `application` includes the `router` of each."""
