@@ -226,7 +226,17 @@ def test_every_option_that_an_error_may_name_is_one() -> None:
     """As help has it; a parameter that no command has would be told of in vain."""
     helps = " ".join(
         run_cli(*command, "--help").stdout
-        for command in (["cluster"], ["enrol"], ["trace"], ["train"], ["probe"], ["timeline"], ["report"])
+        for command in (
+            ["cluster"],
+            ["enrol"],
+            ["trace"],
+            ["train"],
+            ["probe"],
+            ["timeline"],
+            ["report"],
+            ["serve"],
+            ["serve", "token"],
+        )
     )
     for parameter in sorted(parameters()):
         assert terminal.flag(parameter) in helps, parameter
