@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.extractor.recipe import BackboneChoice, Crop, LossChoice, Recipe, SamplerChoice, Schedule
 from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Manifest, Utterance
+
+if TYPE_CHECKING:
+    from tests import page_service
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the work is tiny: more threads would only wait for each other
 
@@ -98,3 +102,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         backbone = ThinResNet(TINY_RECIPE.backbone.dim, **TINY_RECIPE.backbone.options)
     folder: Path = tmp_path_factory.mktemp("checkpoint") / "tiny"
     return write_checkpoint(backbone, TINY_RECIPE, sources, folder, {"best_dev_eer": 0.25})
+
+
+@pytest.fixture
+def pages(request: pytest.FixtureRequest) -> Iterator[page_service.Watched]:
+    """A browser on the service that the tests of the page share; at its end nobody may have complained."""
+    from tests import page_service  # here: it needs what the extra serve brings
+
+    address, browser = page_service.shared(request.config)
+    watched = page_service.Watched(browser, address)
+    yield watched
+    watched.close()

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,6 @@ STATIC = ROOT / "src" / "synthprint" / "web" / "static"
 TEMPLATES = ROOT / "src" / "synthprint" / "web" / "templates"
 ESPEAK, FLITE = CLIPS / "espeak-ng_default" / "01.flac", CLIPS / "flite_slt" / "02.flac"
 LONGEST_FILE = 300
-
-
-@pytest.fixture
-def pages(request: pytest.FixtureRequest) -> Iterator[Watched]:
-    address, browser = page_service.shared(request.config)
-    watched = Watched(browser, address)
-    yield watched
-    watched.close()
 
 
 @pytest.fixture(scope="module")

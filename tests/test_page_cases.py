@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,6 @@ from tests import page_service
 from tests.page_service import CLIPS, Watched, add, ask, case_of, ratio, said
 
 page_service.needed()
-
-
-@pytest.fixture
-def pages(request: pytest.FixtureRequest) -> Iterator[Watched]:
-    address, browser = page_service.shared(request.config)
-    watched = Watched(browser, address)
-    yield watched
-    watched.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ page_service.needed()
 ESPEAK, SECOND, FLITE = (
     CLIPS / name for name in ("espeak-ng_default/01.flac", "espeak-ng_default/02.flac", "flite_slt/01.flac")
 )
-
-
-@pytest.fixture
-def pages(request: pytest.FixtureRequest) -> Iterator[Watched]:
-    address, browser = page_service.shared(request.config)
-    watched = Watched(browser, address)
-    yield watched
-    watched.close()
 
 
 @pytest.fixture(scope="module")
