@@ -155,3 +155,22 @@ def test_the_phase_s_delay_is_where_in_a_frame_a_click_lies(place: int) -> None:
 def test_the_phase_s_delay_of_silence_is_nought() -> None:
     for part in phase_delay(*torch.zeros(2, 1, 8, 3)):
         assert torch.equal(part.abs(), torch.zeros(1, 7, 3))
+
+
+def test_stacked_heads_are_mapped_to_a_smaller_embedding() -> None:
+    backbone, plain = backbone_of(dim=5, stacked=12, whitened=True), backbone_of()
+    assert (backbone.dim, backbone.of_heads, plain.of_heads) == (5, 12, 12)
+    plain.load_state_dict(backbone.state_dict(), strict=False)
+    with torch.no_grad():
+        map_ = torch.randn(12, 5, generator=torch.Generator().manual_seed(3))
+        backbone.whitening = map_
+        embedding = plain.eval().head(statistics())
+        mapped = embedding / embedding.norm(dim=1, keepdim=True) @ map_
+        torch.testing.assert_close(backbone.eval().head(statistics()), mapped)
+    assert backbone.train().head(statistics()).shape == (6, 12)
+
+
+@pytest.mark.parametrize("options", [{"stacked": 5, "whitened": True}, {"stacked": 24}])
+def test_stacked_heads_need_a_map_to_fewer_dimensions(options: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=f"stacked {options['stacked']} needs whitened = true, and at least dim 12"):
+        backbone_of(**options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -87,10 +88,33 @@ def test_ids_choose_the_clips_and_human_speech_is_left_out() -> None:
     assert not np.allclose(map_of(spoken), map_of(backbone), rtol=0.05)
 
 
-def test_a_map_is_undone() -> None:
-    backbone = mapped(np.diag([1.0, 2.0, 3.0]))
+@pytest.mark.parametrize("shape", [DIM, 2])
+def test_a_map_is_undone(shape: int) -> None:
+    backbone = mapped(np.diag([1.0, 2.0, 3.0])[:, :shape])
     reset_whitening(backbone)
     np.testing.assert_array_equal(map_of(backbone), np.eye(DIM))
+
+
+def test_a_smaller_embedding_has_the_directions_in_which_sources_differ_most() -> None:
+    embeddings, utterances = clips()
+    whole = mapped()
+    fit_whitening(whole, embeddings, utterances)
+    smaller = SpectralStatistics(dim=2, stacked=DIM, hidden=0, parts=("level",), whitened=True)
+    fit_whitening(smaller, embeddings, utterances)
+    directions = embeddings.vectors.astype(np.float64)
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    sources = sorted({u.source for u in utterances})
+
+    def spread(map_: np.ndarray) -> np.ndarray:
+        """The variances of the sources' means along the axes of what a map gives."""
+        means = [(directions @ map_)[[u.source == s for u in utterances]].mean(axis=0) for s in sources]
+        return np.sort(np.linalg.eigvalsh(np.cov(np.array(means).T, bias=True)))[::-1]
+
+    np.testing.assert_allclose(spread(map_of(smaller)), spread(map_of(whole))[:2], rtol=1e-4)
+    assert map_of(smaller).shape == (DIM, 2)
+    again = SpectralStatistics(dim=2, stacked=DIM, hidden=0, parts=("level",), whitened=True)
+    again.load_state_dict(smaller.state_dict())
+    np.testing.assert_array_equal(map_of(again), map_of(smaller))
 
 
 def test_which_backbones_have_one() -> None:

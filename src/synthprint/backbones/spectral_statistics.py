@@ -80,8 +80,10 @@ class SpectralStatistics(nn.Module):
         heads: how many heads stand side by side on the same statistics, each with an equal part of `dim` and `hidden`,
             L2-normalised; training gives each the loss for itself. Their embeddings differ by chance alone, and the
             cosine of all together is surer than that of one as wide.
-        whitened: L2-normalise the embedding and multiply it with `whitening` [dim, dim], which training fits (see
+        whitened: L2-normalise the embedding and multiply it with `whitening` [stacked, dim], which training fits (see
             `training.whitening`); while it trains, the embedding is as it is without.
+        stacked: how wide heads and network stand side by side before that map, which leaves the `dim` directions that
+            tell sources apart best; 0: `dim`, and the map leaves all.
         network: a trained `spectral_network`, which does not learn any more: in a recipe the folder of its checkpoint,
             here the options it is built with. Its embedding stands behind the statistics in what `features` gives.
         network_use: "beside": the last columns of the embedding are the network's, L2-normalised, and the heads share
@@ -109,26 +111,22 @@ class SpectralStatistics(nn.Module):
         heads: int = 1,
         network: Mapping[str, Any] | None = None,
         network_use: str = "beside",
+        stacked: int = 0,
     ) -> None:
         super().__init__()
         _check(parts, network_use)
         self.network = SpectralConvolutions(**network).requires_grad_(False).eval() if network else None
         self.rebuild = {"network": dict(network)} if network else {}
         self.beside = self.network.dim if self.network and network_use == "beside" else 0
-        of_heads = dim - self.beside
-        if heads < 1 or of_heads < 1 or of_heads % heads or hidden % heads:
-            raise RecipeError(
-                f"spectral_statistics: dim {dim}{f' less {self.beside} of the network' if self.beside else ''} and "
-                f"hidden {hidden} do not fall into {heads} heads"
-            )
-        self.dim, self.heads = dim, heads
+        of_heads = _of_heads(dim, stacked, self.beside, heads, hidden, whitened)
+        self.dim, self.heads, self.of_heads = dim, heads, of_heads
         self.parts = tuple(parts)
         size = sum(PARTS[part] for part in parts) + (self.network.dim if self.network else 0) - self.beside
         self._register_constants()
         self.standardise = nn.BatchNorm1d(size, affine=False, momentum=0.02)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(size, of_heads)
-        self.register_buffer("whitening", torch.eye(dim) if whitened else None)
+        self.register_buffer("whitening", torch.eye(of_heads + self.beside)[:, :dim].clone() if whitened else None)
         self.hidden: nn.Module | None = None
         if hidden:
             self.hidden = nn.Sequential(
@@ -186,7 +184,7 @@ class SpectralStatistics(nn.Module):
         embedding: Tensor = self.linear(x)
         if self.hidden is not None:
             embedding = embedding + self.hidden(x)
-        if self.heads > 1:
+        if self.heads > 1 or (self.beside and not self.training):
             embedding = F.normalize(torch.unflatten(embedding, 1, (self.heads, -1)), dim=2).flatten(1)
         if self.training:
             return embedding
@@ -261,6 +259,20 @@ def _check(parts: Sequence[str], network_use: str) -> None:
         unknown = [each for each in value if each not in names]
         if unknown:
             raise RecipeError(f"spectral_statistics has no {name} {unknown[0]!r}; there are: {', '.join(names)}")
+
+
+def _of_heads(dim: int, stacked: int, beside: int, heads: int, hidden: int, whitened: bool) -> int:
+    """The dimensions that the heads share, if everything falls into as many heads."""
+    if stacked and (stacked < dim or not whitened):
+        raise RecipeError(f"spectral_statistics: stacked {stacked} needs whitened = true, and at least dim {dim}")
+    of_heads = (stacked or dim) - beside
+    if heads < 1 or of_heads < 1 or of_heads % heads or hidden % heads:
+        given = f"stacked {stacked}" if stacked else f"dim {dim}"
+        raise RecipeError(
+            f"spectral_statistics: {given}{f' less {beside} of the network' if beside else ''} and hidden {hidden} do "
+            f"not fall into {heads} heads"
+        )
+    return of_heads
 
 
 def _band_averages() -> Tensor:

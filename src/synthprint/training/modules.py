@@ -29,7 +29,7 @@ def build(recipe: Recipe, sources: int) -> nn.ModuleDict:
         backbone = build_backbone(recipe.backbone)
         if recipe.weights.start:
             _load_start(backbone, recipe.backbone, recipe.weights.start)
-        dim = (recipe.backbone.dim - getattr(backbone, "beside", 0)) // heads(backbone)
+        dim = getattr(backbone, "of_heads", recipe.backbone.dim) // heads(backbone)
         loss = _made("loss", recipe.loss.name, recipe.loss.options, dim=dim, sources=sources)
     return nn.ModuleDict({"backbone": backbone, "loss": loss})
 

@@ -2,6 +2,7 @@
 
 It multiplies L2-normalised embeddings, so that what the publishers of one system have not in common weighs less in
 every cosine afterwards (Hatch et al., "Within-class covariance normalization for SVM-based speaker recognition", 2006).
+Of a backbone whose embedding is smaller than what is mapped, it leaves the directions that tell sources apart best.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from synthprint.types import Embeddings, Provenance, Utterance
 from synthprint.vectors.directions import unit
-from synthprint.vectors.scatter import whitening
+from synthprint.vectors.scatter import discriminants, whitening
 
 
 def whitens(backbone: nn.Module) -> bool:
@@ -24,9 +25,9 @@ def whitens(backbone: nn.Module) -> bool:
 
 
 def reset_whitening(backbone: nn.Module) -> None:
-    """Make the map of a backbone that has one the identity."""
+    """Make the map of a backbone that has one the identity, which leaves all directions."""
     map_ = cast(Tensor, backbone.whitening)
-    map_.copy_(torch.eye(len(map_)))
+    backbone.whitening = torch.eye(len(map_), dtype=map_.dtype, device=map_.device)
 
 
 def fit_whitening(backbone: nn.Module, embeddings: Embeddings, utterances: Sequence[Utterance]) -> None:
@@ -39,7 +40,9 @@ def fit_whitening(backbone: nn.Module, embeddings: Embeddings, utterances: Seque
     by_id = {u.id: u for u in utterances}
     clips = [(i, by_id[key]) for i, key in enumerate(embeddings.ids) if not by_id[key].human]
     provenance = Provenance.of([u for _, u in clips])
-    directions = unit(embeddings.vectors[[i for i, _ in clips]])
-    fitted = whitening(directions, provenance.sources, provenance.publishers)
-    map_ = cast(Tensor, backbone.whitening)
-    map_.copy_(torch.from_numpy(np.ascontiguousarray(fitted.T)).to(map_.dtype))
+    directions, dim = unit(embeddings.vectors[[i for i, _ in clips]]), cast(int, backbone.dim)
+    map_ = whitening(directions, provenance.sources, provenance.publishers).T
+    if dim < len(map_):
+        map_ = map_ @ discriminants(directions @ map_, provenance.sources, dim)
+    before = cast(Tensor, backbone.whitening)
+    backbone.whitening = torch.from_numpy(np.ascontiguousarray(map_)).to(before)

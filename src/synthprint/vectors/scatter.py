@@ -75,3 +75,19 @@ def whitening(
     if len(class_of_part) > owners.max() + 1:
         within += within_covariance(class_means(directions, of)[0], class_of_part, shrinkage)
     return np.linalg.inv(np.linalg.cholesky(within))
+
+
+def discriminants(vectors: np.ndarray, owners: np.ndarray, dim: int) -> np.ndarray:
+    """The `dim` orthonormal directions [D, dim] in which class means differ most; every class weighs the same.
+
+    After `whitening` they are those of linear discriminant analysis (Fukunaga, *Introduction to Statistical Pattern
+    Recognition*, 1990, section 10.2).
+
+    Args:
+        vectors, owners: as for `class_means`.
+        dim: 1 to D.
+    """
+    means, _ = class_means(vectors, owners)
+    _, directions = np.linalg.eigh(np.cov(means, rowvar=False, bias=True))
+    best: np.ndarray = directions[:, ::-1][:, :dim]
+    return best * np.where(best.sum(axis=0) < 0, -1.0, 1.0)  # a direction has no sign of its own: fix it
