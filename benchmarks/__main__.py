@@ -10,6 +10,7 @@ import argparse
 import gc
 import importlib
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +19,10 @@ from benchmarks.measuring import Topic, cores, machine, write
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples" / "manifest.csv"
-TOPICS = ("pairs", "training", "training_gpu", "convergence", "extraction", "tracing", "gallery", "serving")
+TOPICS = (
+    "pairs", "training", "training_gpu", "convergence", "extraction", "tracing", "gallery", "searches", "serving",
+    "bulk",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -28,7 +32,10 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="seconds, to see that it runs; its figures mean nothing")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=MANIFEST", help="a corpus to train on")
-    parser.add_argument("--work", type=Path, default=Path("bench-work"), help="where trainings are kept and resumed")
+    parser.add_argument(
+        "--work", type=Path, default=Path("bench-work"), help="where what takes long is kept and resumed"
+    )
+    parser.add_argument("--most", type=int, default=1_000_000, help="vectors, of the topic searches")
     chosen = parser.parse_args()
     unknown = [topic for topic in chosen.topics if topic not in TOPICS]
     if unknown:
@@ -36,7 +43,10 @@ def main() -> None:
     console = Console()
     console.print(f"{machine()['cpu']}, {cores()} cores{', tiny: the figures mean nothing' if chosen.tiny else ''}")
     corpora = dict(pair.split("=", 1) for pair in chosen.data) or ({"examples": EXAMPLES} if chosen.tiny else {})
-    extra = {"data": {name: Path(path) for name, path in corpora.items()}, "work": chosen.work}
+    extra: dict[str, dict[str, Any]] = {
+        "convergence": {"data": {name: Path(path) for name, path in corpora.items()}, "work": chosen.work},
+        "searches": {"most": chosen.most, "work": chosen.work / "searches"},
+    }
     for topic in chosen.topics or TOPICS:
         if topic == "convergence" and not corpora:
             console.print("convergence: left out, no corpus is named (--data NAME=MANIFEST)")
@@ -44,7 +54,7 @@ def main() -> None:
         module = importlib.import_module(f"benchmarks.{topic}")  # here: a process started afresh imports this file
         gc.collect()
         gc.freeze()  # what is imported stays: each timed call collects what came after it alone
-        result = module.run(chosen.tiny, **extra) if topic == "convergence" else module.run(chosen.tiny)
+        result = module.run(chosen.tiny, **extra.get(topic, {}))
         console.print(table(topic, result))
         path = write(topic, result, chosen.out)
         if topic == "convergence":

@@ -1,204 +1,164 @@
 """The service under load on loopback: throughput beside the library, waiting times, memory, and what goes wrong."""
 
-# Long: a server, its clients, and five things that go wrong.
+# Long: three rounds of a library and its service, and five things that go wrong.
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import re
 import signal
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from benchmarks.loaded_service import (
+    BOUNDARY,
+    END,
+    HEADERS,
+    Answered,
+    Service,
+    connection,
+    decoding_children,
+    form,
+    part,
+    posted,
+    processor_s,
+    resident_mb,
+    running_service,
+)
 from benchmarks.measuring import Figure, Topic, cores, in_fresh_process
 from benchmarks.streaming import CLIPS
 
-CLIENTS = (1, 8, 32)
-BOUNDARY = "clip-boundary"
-END = f"--{BOUNDARY}--\r\n".encode()
-READY_S = 60.0
-PATIENCE_S = 300.0
-CHILD = b"synthprint.sound.decoding_child"
+CLIENTS = {1: "1 client", 8: "8 clients", 32: "32 clients"}
+WORKERS = 2  # child processes of the library, where it decodes in some
+TOGETHER, ISOLATED, SINGLY = "clips together", "clips together, decoded in child processes", "one clip after another"
+JOB = "one job of them all"
+
+
+class Load(NamedTuple):
+    """What some clips took: clips a second; milliseconds of a core a clip, of whoever traces and of its clients."""
+
+    rate: float
+    own_ms: float
+    clients_ms: float = 0.0
+    seconds: tuple[float, ...] = ()  # that each answer took
 
 
 def run(tiny: bool) -> Topic:
     """Measure."""
-    clips, many, hostile = (8, 16, 10) if tiny else (400, 10_000, 200)
-    bodies = [_body(path.read_bytes(), path.name) for path in sorted(CLIPS.glob("*/*.flac"))]
-    library, _ = in_fresh_process(traced_by_library, clips)
-    figures = [Figure("library: Tracer.trace_many", library, "clips/s")]
-    with tempfile.TemporaryDirectory() as work, _service(Path(work)) as service:
-        _posted(service, list(islice(cycle(bodies), 8)), 2)  # every worker has decoded once
-        for clients in CLIENTS:
-            figures += _under(service, bodies, clips, clients, library)
-        figures.append(_as_a_job(service, clips, library))
+    return measured(1, 8, 16, 10) if tiny else measured(3, 400, 10_000, 200)
+
+
+def measured(rounds: int, clips: int, many: int, hostile: int) -> Topic:
+    """Measure with so many rounds of so many clips, clips for the memory, and hostile files."""
+    bodies = [form(path.read_bytes(), path.name) for path in sorted(CLIPS.glob("*/*.flac"))]
+    library: dict[str, list[Load]] = {way: [] for way in (TOGETHER, ISOLATED, SINGLY)}
+    served: dict[str, list[Load]] = {what: [] for what in (*CLIENTS.values(), JOB)}
+    with tempfile.TemporaryDirectory() as work, running_service(Path(work)) as service:
+        posted(service, list(islice(cycle(bodies), 16)), 4)  # every worker has decoded once
+        if not decoding_children(service.pid):
+            raise RuntimeError("the processes that decode for the service are not found")
+        for _ in range(rounds):
+            for way, runs in library.items():
+                runs.append(in_fresh_process(traced_by_library, way, clips)[0])
+            for clients, who in CLIENTS.items():
+                served[who].append(_under(service, bodies, clips, clients))
+            served[JOB].append(_as_a_job(service, clips))
+        figures = [figure for way, runs in library.items() for figure in _of_library(way, runs, library[TOGETHER])]
+        figures += [figure for what, runs in served.items() for figure in _of_service(what, runs, library)]
         figures += _after_many(service, bodies, many)
         figures += _gone_wrong(service, bodies, hostile)
-    settings = {"clips": clips, "clips for memory": many, "hostile files": hostile, "cores": cores()}
+    settings = {"clips": clips, "rounds": rounds, "clips for memory": many, "hostile files": hostile, "cores": cores()}
     return Topic(figures, settings)
 
 
-def traced_by_library(clips: int) -> float:
-    """Clips a second, of as many files through a tracer that is open and has traced before."""
+def traced_by_library(way: str, clips: int) -> Load:
+    """As many files, through a tracer that is open and has traced before."""
+    from synthprint.sound.isolation import DecodingPool, isolated
     from synthprint.tracing.tracer import Tracer
 
     tracer = Tracer.load()
     files = list(islice(cycle(sorted(CLIPS.glob("*/*.flac"))), clips))
-    list(tracer.trace_many(files[:4]))
-    started = time.perf_counter()
-    list(tracer.trace_many(files))
-    return clips / (time.perf_counter() - started)
+    with ExitStack() as around:
+        if way == ISOLATED:
+            pool = around.enter_context(DecodingPool(WORKERS))
+            around.enter_context(isolated(pool))
+        list(tracer.trace_many(files[:16]))
+        took, started = processor_s(os.getpid()), time.perf_counter()
+        if way == SINGLY:
+            for file in files:
+                tracer.trace(file)
+        else:
+            list(tracer.trace_many(files))
+        rate = clips / (time.perf_counter() - started)
+        return Load(rate, 1000 * (processor_s(os.getpid()) - took) / clips)
 
 
-# --- The server -------------------------------------------------------------------------------------------------------
+def _of_library(way: str, runs: list[Load], first: list[Load]) -> Iterator[Figure]:
+    """Of one way, beside the first in the same rounds."""
+    yield _rate(f"library, {way}", runs, first, TOGETHER)
+    yield _cores(f"library, {way}", runs, first)
 
 
-class Service(NamedTuple):
-    """A server that runs: its port and its process."""
-
-    port: int
-    pid: int
-
-
-@contextmanager
-def _service(folder: Path) -> Iterator[Service]:
-    command = [sys.executable, "-m", "synthprint", "serve", "--no-browser", "--port", "0", "--folder", str(folder)]
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        try:
-            assert process.stdout is not None
-            address = re.search(r":(\d+)", process.stdout.readline())
-            if address is None:
-                raise RuntimeError((folder / "log").read_text(encoding="utf-8", errors="replace"))
-            service = Service(int(address.group(1)), process.pid)
-            until = time.monotonic() + READY_S
-            while _get(service, "/readyz") != 200 and time.monotonic() < until:
-                time.sleep(0.1)
-            yield service
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+def _of_service(what: str, runs: list[Load], library: dict[str, list[Load]]) -> Iterator[Figure]:
+    """Of one load, beside the library in the same rounds."""
+    for way, beside in library.items():
+        yield _rate(f"service, {what}", runs, beside, way)
+    yield _cores(f"service, {what}", runs, library[TOGETHER])
+    waits = sorted(second for run in runs for second in run.seconds)
+    if waits:
+        p50, p99 = statistics.median(waits), waits[min(len(waits) - 1, round(0.99 * len(waits)))]
+        yield Figure(f"service, {what}: p50", 1000 * p50, "ms")
+        yield Figure(f"service, {what}: p99", 1000 * p99, "ms", p99 / p50, "x the p50")
+        clients = statistics.median(run.clients_ms for run in runs)
+        yield Figure(f"service, {what}: its clients", clients, "ms of a core a clip")
 
 
-def _get(service: Service, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE_S)
-    with suppress(OSError):
-        connection.request("GET", path)
-        return connection.getresponse().status
-    return 0
+def _rate(what: str, runs: list[Load], beside: list[Load], way: str) -> Figure:
+    ratios = [run.rate / other.rate for run, other in zip(runs, beside, strict=True)]
+    value, ratio = statistics.median(run.rate for run in runs), statistics.median(ratios)
+    return Figure(what, value, "clips/s", ratio, f"x the library, {way}", (min(ratios), max(ratios)))
 
 
-def _children(service: Service) -> list[int]:
-    """The processes that decode."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            line = (entry / "stat").read_text()
-            parent = int(line.rpartition(")")[2].split()[1])
-            if parent == service.pid and CHILD in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
+def _cores(what: str, runs: list[Load], beside: list[Load]) -> Figure:
+    ratio = statistics.median(run.own_ms / other.own_ms for run, other in zip(runs, beside, strict=True))
+    value = statistics.median(run.own_ms for run in runs)
+    return Figure(f"{what}: processor time", value, "ms of a core a clip", ratio, f"x the library, {TOGETHER}")
 
 
-def _resident_mb(service: Service) -> float:
-    """Of the server and of what decodes for it."""
-    total = 0.0
-    for pid in (service.pid, *_children(service)):
-        with suppress(OSError):
-            total += int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return total
-
-
-# --- Its clients ------------------------------------------------------------------------------------------------------
-
-
-class Answered(NamedTuple):
-    """How a request ended, and how long it took; status 0: the connection broke."""
-
-    status: int
-    seconds: float
-
-
-def _part(field: str, content: bytes, name: str) -> bytes:
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
-    return head.encode() + content + b"\r\n"
-
-
-def _body(content: bytes, name: str) -> bytes:
-    return _part("clip", content, name) + END
-
-
-def _posted(service: Service, bodies: list[bytes], clients: int) -> list[Answered]:
-    """Each body sent once, by so many clients at a time; one that is told to come again later does."""
-    local = threading.local()
-
-    def post(body: bytes) -> Answered:
-        started = time.perf_counter()
-        while True:
-            if not hasattr(local, "connection"):
-                local.connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE_S)
-            try:
-                headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-                local.connection.request("POST", "/v1/trace", body, headers)
-                response = local.connection.getresponse()
-                json.loads(response.read())
-            except (OSError, http.client.HTTPException):
-                del local.connection
-                return Answered(0, time.perf_counter() - started)
-            if response.status != 429:
-                return Answered(response.status, time.perf_counter() - started)
-            time.sleep(float(response.headers.get("Retry-After", "1")))
-
-    with ThreadPoolExecutor(clients) as pool:
-        return list(pool.map(post, bodies))
-
-
-def _under(service: Service, bodies: list[bytes], clips: int, clients: int, library: float) -> list[Figure]:
-    """Throughput and waiting times with so many clients."""
-    started = time.perf_counter()
-    answers = _posted(service, list(islice(cycle(bodies), clips)), clients)
+def _under(service: Service, bodies: list[bytes], clips: int, clients: int) -> Load:
+    """Each clip in a request of its own, by so many clients."""
+    served, asked, started = processor_s(service.pid), time.process_time(), time.perf_counter()
+    answers = posted(service, list(islice(cycle(bodies), clips)), clients)
     rate = clips / (time.perf_counter() - started)
+    asked, served = time.process_time() - asked, processor_s(service.pid) - served
     _check(answers, 200)
-    waits = sorted(answer.seconds for answer in answers)
-    p50, p99 = statistics.median(waits), waits[min(len(waits) - 1, round(0.99 * len(waits)))]
-    who = f"{clients} client{'s' if clients > 1 else ''}"
-    return [
-        Figure(f"service, {who}", rate, "clips/s", rate / library, "x the library alone"),
-        Figure(f"service, {who}: p50", 1000 * p50, "ms"),
-        Figure(f"service, {who}: p99", 1000 * p99, "ms", p99 / p50, "x the p50"),
-    ]
+    return Load(rate, 1000 * served / clips, 1000 * asked / clips, tuple(answer.seconds for answer in answers))
 
 
-def _as_a_job(service: Service, clips: int, library: float) -> Figure:
-    """Throughput of as many clips in one request, from its first byte to the last answer."""
+def _as_a_job(service: Service, clips: int) -> Load:
+    """As many clips in one request, from its first byte to the last answer."""
     files = islice(cycle(sorted(CLIPS.glob("*/*.flac"))), clips)
-    parts = b"".join(_part("clips", path.read_bytes(), path.name) for path in files)
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE_S)
-    started = time.perf_counter()
-    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    connection.request("POST", "/v1/jobs", parts + END, headers)
-    job = json.loads(connection.getresponse().read())
-    while job["state"] in ("waiting", "running"):
-        time.sleep(0.1)
-        connection.request("GET", f"/v1/jobs/{job['id']}")
-        job = json.loads(connection.getresponse().read())
+    parts = b"".join(part("clips", path.read_bytes(), path.name) for path in files)
+    asking = connection(service)
+    took, started = processor_s(service.pid), time.perf_counter()
+    asking.request("POST", "/v1/jobs", parts + END, HEADERS)
+    job = json.loads(asking.getresponse().read())
+    asking.request("GET", f"/v1/jobs/{job['id']}/events")
+    asking.getresponse().read()  # ends with the job
+    asking.request("GET", f"/v1/jobs/{job['id']}")
+    job = json.loads(asking.getresponse().read())
     rate = clips / (time.perf_counter() - started)
     if (job["done"], job["failed"]) != (clips, 0):
         raise RuntimeError(f"the job ended so: {job}")
-    return Figure("service, one job of them all", rate, "clips/s", rate / library, "x the library alone")
+    return Load(rate, 1000 * (processor_s(service.pid) - took) / clips)
 
 
 def _after_many(service: Service, bodies: list[bytes], clips: int) -> list[Figure]:
@@ -206,8 +166,8 @@ def _after_many(service: Service, bodies: list[bytes], clips: int) -> list[Figur
     resident = []
     for share in range(10):
         part = list(islice(cycle(bodies), share, share + max(1, clips // 10)))
-        _check(_posted(service, part, 8), 200)
-        resident.append(_resident_mb(service))
+        _check(posted(service, part, 8), 200)
+        resident.append(resident_mb(service.pid))
     what = f"memory of the service after {clips:,} clips"
     return [Figure(what, resident[-1], "MB", resident[-1] / resident[0], "x after the first tenth of them")]
 
@@ -224,13 +184,13 @@ def _gone_wrong(service: Service, bodies: list[bytes], hostile: int) -> list[Fig
         stopping = threading.Event()
         thread = threading.Thread(target=trouble, args=(service, stopping))
         thread.start()
-        answers = _posted(service, good, 8)
+        answers = posted(service, good, 8)
         stopping.set()
         thread.join()
         figures.append(_share(f"good clips answered while {what}", answers))
-    broken = [_body(content, f"{i}.wav") for i, content in enumerate(hostile_files(hostile))]
+    broken = [form(content, f"{i}.wav") for i, content in enumerate(hostile_files(hostile))]
     mixed = [body for pair in zip(good, broken, strict=False) for body in pair]
-    answers = _posted(service, mixed, 8)
+    answers = posted(service, mixed, 8)
     figures.append(_share(f"good clips answered between {hostile} hostile files", answers[::2]))
     refused = sum(200 <= answer.status < 500 for answer in answers[1::2]) / len(answers[1::2])
     figures.append(Figure("hostile files answered, with a trace or an error of the file", 100 * refused, "%"))
@@ -252,7 +212,7 @@ def _check(answers: list[Answered], status: int) -> None:
 
 def _kill_workers(service: Service, stopping: threading.Event) -> None:
     while not stopping.wait(1.0):
-        for pid in _children(service)[:1]:
+        for pid in decoding_children(service.pid)[:1]:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -266,7 +226,7 @@ def _dribble(service: Service, stopping: threading.Event) -> None:
 
 
 def _go_away(service: Service, stopping: threading.Event) -> None:
-    body = _body(next(CLIPS.glob("*/*.flac")).read_bytes(), "gone.flac")
+    body = form(next(CLIPS.glob("*/*.flac")).read_bytes(), "gone.flac")
     head = f"POST /v1/trace HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
     while not stopping.wait(0.05):
         with socket.create_connection(("127.0.0.1", service.port)) as connection, suppress(OSError):

@@ -20,6 +20,7 @@ from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Manifest, Utterance
 
 if TYPE_CHECKING:
+    from starlette.testclient import TestClient
     from tests import page_service
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the work is tiny: more threads would only wait for each other
@@ -102,6 +103,22 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         backbone = ThinResNet(TINY_RECIPE.backbone.dim, **TINY_RECIPE.backbone.options)
     folder: Path = tmp_path_factory.mktemp("checkpoint") / "tiny"
     return write_checkpoint(backbone, TINY_RECIPE, sources, folder, {"best_dev_eer": 0.25})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the service of a module has its state."""
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[TestClient]:
+    """A service in this process, for the tests of a module."""
+    from service_runs import asked  # here: it needs what the extra serve brings
+    from synthprint.web.settings import ServiceSettings
+
+    with asked(ServiceSettings(folder, workers=2)) as client:
+        yield client
 
 
 @pytest.fixture

@@ -125,8 +125,8 @@ class Watched:
 
     def close(self) -> None:
         """End all pages, and fail where one of them complained."""
-        for context in self._contexts:
-            context.close()
+        while self._contexts:
+            self._contexts.pop().close()
         assert not self.complaints, self.complaints
         assert not self.foreign, self.foreign
 

@@ -54,6 +54,14 @@ def listening(settings: ServiceSettings, app: FastAPI | None = None, **more: Any
             thread.join()
 
 
+def problem(response: Any, status: int, folder: Path) -> Any:
+    """The problem that a service in `folder` answered; it tells nothing of that folder."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert str(folder) not in response.text
+    return response.json()
+
+
 def wait_ready(app: FastAPI) -> None:
     """Until the model is open."""
     until(lambda: app.state.desk.ready, 60)

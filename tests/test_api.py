@@ -8,6 +8,7 @@ import pickle
 import re
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,9 @@ def test_every_option_that_an_error_may_name_is_one() -> None:
             ["report"],
             ["serve"],
             ["serve", "token"],
+            ["bulk", "trace"],
+            ["watch"],
+            ["monitor"],
         )
     )
     for parameter in sorted(parameters()):
@@ -248,31 +252,27 @@ def parameters() -> set[str]:
 
 
 def named_by_errors(keyword: str) -> set[str]:
-    named = set()
-    for call in (node for tree in library() for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        named |= {
-            word.value.value for word in call.keywords if word.arg == keyword and isinstance(word.value, ast.Constant)
-        }
-    return named
+    words = (word for node in library() if isinstance(node, ast.Call) for word in node.keywords)
+    return {word.value.value for word in words if word.arg == keyword and isinstance(word.value, ast.Constant)}
 
 
-def library() -> list[ast.Module]:
+@cache
+def library() -> list[ast.Call | ast.Raise]:
+    """All calls and raises of the library; that is walked through once."""
     files = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "cli"]
-    return [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return [node for node in nodes if isinstance(node, ast.Call | ast.Raise)]
 
 
 def test_the_library_speaks_of_no_option_and_no_command() -> None:
     assert parameters() >= {
         "threshold", "start_from", "force", "backend", "model", "per_source", "resident", "capture", "gallery", "pack",
     }  # fmt: skip
-    for tree in library():
-        for statement in (node for node in ast.walk(tree) if isinstance(node, ast.Raise)):
-            for part in ast.walk(statement):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    told = part.value.replace(
-                        "pip install --force-reinstall", ""
-                    )  # pip's option, and no command of ours
-                    assert not re.search(r"--[a-z]|'synthprint [a-z]|: synthprint [a-z]", told), part.value
+    for statement in (node for node in library() if isinstance(node, ast.Raise)):
+        for part in ast.walk(statement):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                told = part.value.replace("pip install --force-reinstall", "")  # pip's option, and no command of ours
+                assert not re.search(r"--[a-z]|'synthprint [a-z]|: synthprint [a-z]", told), part.value
 
 
 def test_an_error_survives_a_process_boundary() -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -108,20 +109,19 @@ def test_the_trunk_has_at_most_a_dozen_files() -> None:
     assert len([module for module in modules() if module and (PACKAGE / f"{module}.py").exists()]) <= 12
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if m])
-def test_a_room_imports_only_from_its_own_level_and_below(module: str) -> None:
-    for other in own(module):
-        assert LEVEL[room(other)] <= LEVEL[room(module)], f"{module} imports {other}, which is above it"
+# A test walks all modules and gathers what is wrong with any: as many tests as modules took ten times as long.
+def test_a_room_imports_only_from_its_own_level_and_below() -> None:
+    upward = [(m, other) for m in filter(None, modules()) for other in own(m) if LEVEL[room(other)] > LEVEL[room(m)]]
+    assert not upward, "these import from above"
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if room(m) in SHELVES])
-def test_shelves_import_neither_each_other_nor_a_neighbour(module: str) -> None:
-    assert not {other for other in own(module) if room(other) in SHELVES}
+def test_shelves_import_neither_each_other_nor_a_neighbour() -> None:
+    shelved = [module for module in modules() if room(module) in SHELVES]
+    assert not [(module, other) for module in shelved for other in own(module) if room(other) in SHELVES]
 
 
-@pytest.mark.parametrize("shelf", SHELVES)
-def test_a_shelf_registers_nothing(shelf: str) -> None:
-    assert (PACKAGE / shelf / "__init__.py").read_text() == ""
+def test_a_shelf_registers_nothing() -> None:
+    assert {(PACKAGE / shelf / "__init__.py").read_text() for shelf in SHELVES} == {""}
 
 
 def test_no_import_cycle() -> None:
@@ -135,14 +135,12 @@ def test_rooms_form_no_circle() -> None:
     assert set(TopologicalSorter(rooms).static_order()) == set(LEVEL)
 
 
-@pytest.mark.parametrize("module", modules())
-def test_torch_is_at_home_in_four_rooms(module: str) -> None:
-    if room(module) in TORCH_ROOMS and module not in TORCH_FREE:
-        return
-    assert not any(room(name) == "torch" for name in imports(module, at_top=True))
-    if module not in {*TORCH_WHEN_USED, "shelves"}:  # the contracts of two shelves have its types, for a type checker
-        assert not any(room(name) == "torch" for name in imports(module)), f"{module} uses torch"
+def test_torch_is_at_home_in_four_rooms() -> None:
     assert len(TORCH_ROOMS) == 4
+    guests = [module for module in modules() if room(module) not in TORCH_ROOMS or module in TORCH_FREE]
+    assert not [module for module in guests if "torch" in map(room, imports(module, at_top=True))]
+    without = set(guests) - TORCH_WHEN_USED - {"shelves"}  # contracts of two shelves have its types, for a type checker
+    assert not [module for module in without if "torch" in map(room, imports(module))]
 
 
 CLASS_LIKE = re.compile(r"[A-Z]\w*[a-z]\w*")  # as the names of classes and types are written
@@ -175,18 +173,20 @@ def test_no_two_public_classes_share_a_name() -> None:
     assert {"Model", "ModelOption", "PathStep"} <= set(public_classes())
 
 
-@pytest.mark.parametrize("module", modules())
-def test_what_is_long_says_why(module: str) -> None:
-    text = source(module)
-    lines = text.splitlines()
-    assert len(lines) <= LONGEST_FILE or WHY.search("\n".join(lines[:40])), f"{module} has {len(lines)} lines"
+def long_without_a_reason(module: str) -> Iterator[str]:
+    lines = source(module).splitlines()
+    if len(lines) > LONGEST_FILE and not WHY.search("\n".join(lines[:40])):
+        yield f"{module} has {len(lines)} lines"
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = lines[node.lineno - 1 : node.end_lineno]
             docstring = len((ast.get_docstring(node, clean=False) or "").splitlines())
-            assert len(body) - docstring <= LONGEST_FUNCTION or WHY.search("\n".join(body)), (
-                f"{module}.{node.name} has {len(body) - docstring} lines"
-            )
+            if len(body) - docstring > LONGEST_FUNCTION and not WHY.search("\n".join(body)):
+                yield f"{module}.{node.name} has {len(body) - docstring} lines"
+
+
+def test_what_is_long_says_why() -> None:
+    assert not [words for module in modules() for words in long_without_a_reason(module)]
 
 
 def test_importing_synthprint_brings_no_heavy_library() -> None:
@@ -260,9 +260,10 @@ def public_names(module: str) -> list[tuple[str, str, str]]:
     return names
 
 
-@pytest.mark.parametrize("module", modules())
-def test_public_names_are_nouns_and_verbs(module: str) -> None:
-    assert not [name for name in public_names(module) if name[2] in NO_NAMES and name not in KEYS]
+def test_public_names_are_nouns_and_verbs() -> None:
+    names = [name for module in modules() for name in public_names(module)]
+    assert len(names) > 1000
+    assert not [name for name in names if name[2] in NO_NAMES and name not in KEYS]
 
 
 NAMED = re.compile(r"``?([a-z]\w*(?:\.\w+)*)``?")  # in backticks
@@ -325,18 +326,23 @@ def docstrings(module: str) -> list[str]:
     return [text for node in homes if (text := ast.get_docstring(node))]
 
 
-@pytest.mark.parametrize("module", modules())
-def test_names_of_rooms_and_modules_in_docstrings_lead_somewhere(module: str) -> None:
+def astray(module: str) -> Iterator[str]:
+    """Names in the docstrings of a module that lead nowhere."""
     stems = {part for name in modules() for part in name.split(".")} - {""}
     for name in (name for text in docstrings(module) for name in NAMED.findall(text)):
         first, *others = name.split(".")
         if others and first in stems and others[-1] not in ENDINGS:
             of_an_object = first in identifiers(module) and all(map(is_known, others))  # `gallery.names` of a gallery
-            assert resolves(name) or of_an_object, f"{module} speaks of `{name}`, which is nowhere"
-        if not others and any(name.startswith(f"{room}_") for room in LEVEL):
-            assert is_known(name), f"{module} speaks of `{name}`, which is nowhere"
+            if not (resolves(name) or of_an_object):
+                yield name
+        if not others and any(name.startswith(f"{room}_") for room in LEVEL) and not is_known(name):
+            yield name
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if room(m) not in {"", "figures", "cli"}])
-def test_results_know_of_no_picture(module: str) -> None:
-    assert "figures" not in {room(other) for other in own(module)}
+def test_names_of_rooms_and_modules_in_docstrings_lead_somewhere() -> None:
+    assert not [f"{module} speaks of `{name}`, which is nowhere" for module in modules() for name in astray(module)]
+
+
+def test_results_know_of_no_picture() -> None:
+    results = [module for module in modules() if room(module) not in {"", "figures", "cli"}]
+    assert not [module for module in results if "figures" in map(room, own(module))]

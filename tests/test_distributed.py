@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -146,31 +148,70 @@ def free_port() -> int:
     return port
 
 
-def start(processes: int, *words: str | Path, **variables: str) -> list[subprocess.Popen[str]]:
+# Runs a program as each of several processes, which begin with torch imported: that takes longer than all they do. What
+# each says goes to a file of its own; argv: how many, the folder of these files, the program, and what it is given.
+FORKING = """
+import os, runpy, sys, traceback
+import torch
+import synthprint.training.loop
+
+processes, folder, *words = sys.argv[1:]
+children = []
+for rank in range(int(processes)):
+    if child := os.fork():
+        children.append(child)
+        continue
+    said = os.open(f"{folder}/{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(said, 1), os.dup2(said, 2)
+    os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
+    sys.argv, status = words, 1
+    try:
+        runpy.run_path(words[0], run_name="__main__")
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(status)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
+"""
+
+
+class Started(NamedTuple):
+    """A program that runs in several processes, all of one group; what each says is in a file of the folder."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def said(self) -> list[str]:
+        """What each of them said until all had ended."""
+        self.process.wait(300)
+        return [path.read_text() for path in sorted(self.folder.glob("*.txt"))]
+
+    def finish(self) -> None:
+        """Wait until all have ended well."""
+        said = self.said()
+        assert self.process.returncode == 0, said
+
+    def kill(self) -> None:
+        """Kill all of them."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def start(processes: int, folder: Path, *words: str | Path, **variables: str) -> Started:
     """`python words` in so many processes, with the environment that torchrun gives them."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     shared = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "WORLD_SIZE": str(processes),
               "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}  # fmt: skip
-    return [
-        subprocess.Popen(
-            [sys.executable, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | shared | variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(processes)
-    ]  # fmt: skip
-
-
-def finish(processes: list[subprocess.Popen[str]]) -> None:
-    for process in processes:
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+    command = [sys.executable, "-c", FORKING, str(processes), str(folder), *map(str, words)]
+    return Started(subprocess.Popen(command, env=os.environ | shared | variables, start_new_session=True), folder)
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A folder of what each process found, and what each said."""
     out = tmp_path_factory.mktemp("steps")
-    return out, [process.communicate(timeout=300)[0] for process in start(PROCESSES, __file__, out)]
+    return out, start(PROCESSES, tmp_path_factory.mktemp("said"), __file__, out).said()
 
 
 @pytest.fixture(scope="module")
@@ -315,16 +356,14 @@ def test_killed_together_and_resumed_together_ends_the_same(
 ) -> None:
     run = tmp_path / "run"
     child = [inputs / "child.py", inputs / "recipe.toml", inputs / "m.csv", run, inputs / "pack"]
-    started = start(2, *child, PAUSE_S="0.3")
+    started = start(2, tmp_path, *child, PAUSE_S="0.3")
     log = run / "log.jsonl"
     while not log.exists() or log.read_text().count("\n") < 5:
-        assert started[0].poll() is None
+        assert started.process.poll() is None, started.said()
         time.sleep(0.01)
-    for process in started:
-        process.kill()
-        process.communicate()
+    started.kill()
     assert log.read_text().count("\n") < 10
-    finish(start(2, *child))
+    start(2, tmp_path, *child).finish()
     whole, resumed = state_of(together[0]), state_of(run)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

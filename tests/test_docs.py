@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,17 @@ def test_a_word_stands_once_in_the_glossary() -> None:
     assert sorted(words) == sorted(set(words))
 
 
+@cache
+def root_command() -> Any:
+    """The command line, built once."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("page", TYPED, ids=lambda page: page.name)
 def test_commands_and_their_options_exist(page: Path) -> None:
     for words in commands(page.read_text(encoding="utf-8")):
         typed = f"{page.name}: synthprint {' '.join(words)}"
-        command: Any = typer.main.get_command(app)
+        command: Any = root_command()
         for word in words:
             if not hasattr(command, "commands"):
                 break

@@ -20,7 +20,7 @@ from synthprint.extractor.cache import HEADER_BYTES, EmbeddingCache, default_fol
 from synthprint.extractor.checkpoint import Checkpoint
 from synthprint.extractor.manifest_embedding import embed_manifest
 from synthprint.manifests.packing import pack
-from synthprint.sound import audio
+from synthprint.sound import audio, decoding
 from synthprint.sound.audio import SAMPLE_RATE
 from synthprint.types import Embeddings, Manifest, Utterance
 
@@ -188,8 +188,8 @@ def test_a_second_run_decodes_and_embeds_nothing(
     assert first.seen == CLIPS
 
     decoded: list[Path] = []
-    decode = audio.decode
-    monkeypatch.setattr(audio, "decode", lambda path, *rest: decoded.append(path) or decode(path, *rest))
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda path, *rest: decoded.append(path) or decode(path, *rest))
     second = Counting()
     found, failed = embed_manifest(second, manifest, cache=tmp_path / "cache")
     assert same(found, expected)

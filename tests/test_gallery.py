@@ -208,9 +208,10 @@ def as_format_1(gallery: Gallery) -> None:
     """Rewrite a gallery as the first version of synthprint did."""
     path = gallery.folder / "gallery.json"
     index = json.loads(path.read_text()) | {"format": "synthprint-gallery-1"}
+    numbers = gallery.segment_rows[:, 0]
     for segment in index["segments"]:
         stem = gallery.folder / "segments" / f"{segment['number']:05d}"
-        rows = [clip for clip, of in zip(gallery.clips, gallery._segments, strict=True) if of == segment["number"]]
+        rows = [clip for clip, of in zip(gallery.clips, numbers, strict=True) if of == segment["number"]]
         vectors = np.stack([vector_of(clip.id.removesuffix(".wav")) for clip in rows])
         Embeddings(tuple(clip.id for clip in rows), vectors, EXTRACTOR).save(stem.with_suffix(".safetensors"))
         lines = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in rows)

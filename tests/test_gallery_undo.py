@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -15,14 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import run_cli
+from killing import killed
 from synthprint import files
 from synthprint.errors import GalleryError
 from synthprint.gallery import history
 from synthprint.gallery.gallery import Gallery
 from synthprint.gallery.index import BackendSetting
 from test_gallery import EXTRACTOR, RULE, content_of, put
-
-TESTS = Path(__file__).parent
 
 
 @pytest.fixture
@@ -147,40 +142,20 @@ def test_a_writer_that_was_killed_before_its_index_has_made_no_edit(
 
 
 KILLED = """
-import os, signal, sys
-from pathlib import Path
 from test_gallery import put
 from synthprint.gallery.gallery import Gallery
 
-opened, left = Gallery.load(sys.argv[1]), int(sys.argv[2])
 
-
-def counted(call):
-    def wrapped(*args, **more):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*args, **more)
-
-    return wrapped
-
-
-os.replace, os.link, os.open = map(counted, (os.replace, os.link, os.open))
-Path.unlink = counted(Path.unlink)
-put(opened, "new", "n")
-opened.undo()
-print("done")
+def work():
+    opened = Gallery.load(folder)
+    put(opened, "new", "n")
+    opened.undo()
 """
 
 
 def test_killed_anywhere_the_gallery_is_one_of_the_two(gallery: Gallery) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])}
     old = {"bark": 2, "vits": 1}
-    kills = 0
-    for calls in range(1, 60, 3):
-        command = [sys.executable, "-c", KILLED, str(gallery.folder), str(calls)]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    for _ in killed(KILLED, gallery.folder, step=3, least=5):
         opened = Gallery.load(gallery.folder)
         assert opened.clip_counts() in (old, {**old, "new": 1})
         if "new" in opened.clip_counts():
@@ -188,12 +163,6 @@ def test_killed_anywhere_the_gallery_is_one_of_the_two(gallery: Gallery) -> None
         assert Gallery.load(gallery.folder).clip_counts() == old
         put(opened, "other", "o")
         assert Gallery.load(gallery.folder).undo() == "enrolment of 1 clip of 'other'"
-        if result.stdout == "done\n":
-            break
-        assert result.returncode == -signal.SIGKILL, result.stderr
-        kills += 1
-    assert kills >= 5
-    assert result.stdout == "done\n"
 
 
 def test_readers_see_whole_galleries_while_others_enrol_and_undo(gallery: Gallery) -> None:

@@ -59,6 +59,8 @@ def planted(path, *rest):
         time.sleep(1000)
     if act == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if act == "once" and os.path.exists(os.path.dirname(str(path)) + "/first"):
+        time.sleep(1000)
     if act == "crash":
         ctypes.string_at(0)
     if act == "exit":
@@ -580,6 +582,21 @@ def test_a_child_that_was_killed_while_it_waited_costs_no_file(tmp_path: Path) -
             if LINUX:
                 wait_for(lambda: not is_running(process.pid))  # noqa: B023 - called at once
             assert len(pool.decode(path).wave) == 16_000
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_child_that_is_killed_at_work_costs_no_file(tmp_path: Path) -> None:
+    path, first = clip(tmp_path, "once.wav"), tmp_path / "first"
+    first.touch()
+    with DecodingPool(1) as pool, ThreadPoolExecutor(1) as threads:
+        (worker,) = pool._all
+        asked = threads.submit(pool.decode, path)
+        wait_for(lambda: worker.files == 1)  # it was told of the file
+        process = worker._process
+        assert process is not None
+        first.unlink()
+        os.kill(process.pid, signal.SIGKILL)
+        assert len(asked.result(CALM_S).wave) == 16_000
 
 
 def test_an_interrupted_question_is_not_answered_to_the_next_file(

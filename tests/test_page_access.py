@@ -7,7 +7,8 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -145,30 +146,84 @@ def test_tabs_and_single_keys_work_and_can_be_switched_off(pages: Watched, case:
     assert page.get_by_role("tabpanel", name="The case").is_visible()
 
 
-def test_a_token_is_asked_for_once(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A service that asks for a token, with a token of each role."""
     from synthprint.web.tokens import Tokens
 
-    token = Tokens(tmp_path / "tokens.json").add("analyst", "read")
-    with served(tmp_path) as address:
-        watched = Watched(page_service.shared(request.config)[1], address)
-        watched.expected.append("401")
-        page = watched.open()
+    folder = tmp_path_factory.mktemp("guarded")
+    tokens = Tokens(folder / "tokens.json")
+    held = {role: tokens.add(f"the-{role}er", role) for role in ("read", "enrol")}
+    with served(folder) as address:
+        yield Guarded(Watched(page_service.shared(request.config)[1], address), held)
+
+
+class Guarded(NamedTuple):
+    """Where a service that asks for a token is, and the token of each role."""
+
+    watched: Watched
+    tokens: dict[str, str]
+
+    def enter(self, page: Any, role: str) -> None:
+        """Give the token that is asked for."""
         dialog = page.get_by_role("dialog", name="A token, please")
-        dialog.get_by_label("Token").fill("synthprint_wrong")
-        page.keyboard.press("Enter")
-        assert len(dialog.get_by_role("alert").inner_text()) > 10
-        page.keyboard.press("Escape")
-        assert dialog.is_visible()
-        assert serious(page) == []
-        dialog.get_by_label("Token").fill(token)
+        dialog.get_by_label("Token").fill(self.tokens[role])
         page.keyboard.press("Enter")
         dialog.wait_for(state="hidden")
-        add(page, ESPEAK)
-        page.locator("#answer .verdict").filter(has_text="speech").first.wait_for()
-        assert page.evaluate("document.cookie") == ""  # no script can read it
-        page.get_by_role("button", name="Sign out, analyst").click()
-        dialog.wait_for()
-        watched.close()
+
+
+def test_a_token_is_asked_for_once(guarded: Guarded) -> None:
+    watched = guarded.watched
+    watched.expected.append("401")
+    page = watched.open()
+    dialog = page.get_by_role("dialog", name="A token, please")
+    dialog.get_by_label("Token").fill("synthprint_wrong")
+    page.keyboard.press("Enter")
+    assert len(dialog.get_by_role("alert").inner_text()) > 10
+    page.keyboard.press("Escape")
+    assert dialog.is_visible()
+    assert serious(page) == []
+    guarded.enter(page, "read")
+    add(page, ESPEAK)
+    page.locator("#answer .verdict").filter(has_text="speech").first.wait_for()
+    assert page.evaluate("document.cookie") == ""  # no script can read it
+    page.get_by_role("button", name="Sign out, the-reader").click()
+    dialog.wait_for()
+    watched.close()
+
+
+# What changes a gallery: on its page, beside a source of it, and beside the groups of a case.
+CHANGES = "Enrol a system", "Undo the last change", "Delete gallery", "Create", "Import"
+OF_A_SOURCE = "Declare as alias", "Remove from the gallery"
+
+
+def test_what_a_token_may_not_do_is_not_offered(guarded: Guarded) -> None:
+    guarded.watched.expected.append("401")
+    for role, count in (("enrol", 1), ("read", 0)):
+        page = guarded.watched.open("/galleries/default")
+        guarded.enter(page, role)
+        page.locator("#sources tbody tr").first.wait_for()
+        if count:
+            page.get_by_text("New gallery", exact=True).click()
+            page.locator("#new-name").fill("small")
+            page.get_by_role("button", name="Create").click()
+            page.wait_for_url("**/galleries/small")
+            page.locator("#sources tbody tr").first.wait_for()
+        page.goto(guarded.watched.address + "/galleries/small")
+        page.locator("#sources tbody button").first.click()
+        page.locator("#source h2").wait_for()
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        for name in (*CHANGES, *OF_A_SOURCE):
+            assert page.get_by_role("button", name=name, exact=True).count() == count, (role, name)
+        assert page.get_by_text("Your token may look at galleries").is_visible() == (not count)
+        assert page.get_by_role("link", name="Export").is_visible()  # looking is for all
+        page.goto(guarded.watched.address + "/")
+        add(page, ESPEAK, FLITE)
+        page.get_by_role("tab", name="Groups").click()
+        page.get_by_role("button", name="Group all clips").click()
+        page.get_by_role("list", name="Groups").locator("> li").first.wait_for()
+        assert (page.get_by_role("button", name="Enrol as a new system").count() > 0) == bool(count), role
+    guarded.watched.close()
 
 
 def test_shells_hold_no_data_and_nothing_else_is_given_out(pages: Watched) -> None:

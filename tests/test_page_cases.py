@@ -63,6 +63,9 @@ def test_clips_are_grouped_drawn_and_one_group_enrolled(pages: Watched, four: li
     groups.first.wait_for()
     assert groups.count() == len(answer["groups"])
     assert four[0].name in groups.first.inner_text() or four[2].name in groups.first.inner_text()
+    for group in groups.all():
+        names = group.locator("> ul li").all_inner_texts()
+        assert names == sorted(names)  # as the case has them
     assert page.locator(".linkage path").count() == len(four) - 1
     joined = sum(merge["similarity"] >= 0.6 for merge in answer["linkage"])
     assert joined >= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def test_dropped_clips_are_answered_in_words_and_numbers(pages: Watched, named: 
     page.locator("#progress-text").filter(has_text="of 3 examined").wait_for()
     settled(page)
     said(page, "Through. 2 clips answered, 1 could not be examined")
+    assert page.locator("#tally").inner_text() == "2 clips answered, 1 could not be examined"
 
     case = case_of(page)
     traces = {clip["name"]: clip["trace"] for clip in case["clips"] if clip["trace"]}
@@ -84,6 +86,8 @@ def test_dropped_clips_are_answered_in_words_and_numbers(pages: Watched, named: 
     problem = page.locator("#answer").get_by_role("alert")
     assert len(problem.inner_text()) > 10
     assert "undefined" not in problem.inner_text()
+    assert problem.inner_text().startswith("letter.wav: ")
+    assert hashlib.sha256(named["text"].read_bytes()).hexdigest() in page.locator("#answer").inner_text()
 
 
 def test_a_folder_is_walked_and_what_is_no_recording_left_out(
@@ -114,6 +118,25 @@ def test_examining_is_stopped_and_taken_up_again(pages: Watched, named: dict[str
     page.get_by_role("button", name="Examine the rest").click()
     settled(page)
     assert sorted(clip["name"] for clip in case_of(page)["clips"]) == [f"{i}.flac" for i in range(8)]  # none twice
+
+
+def test_clips_stand_as_they_were_dropped(pages: Watched, named: dict[str, Path]) -> None:
+    """Two are on their way at once: the first is held up until all others are answered."""
+    page = pages.open()
+    held: list[Any] = []
+    page.route("**/clips", lambda route: route.fallback() if held else held.append(route))
+    drop(page, named["third"], named["first"], named["second"])
+    clip_row(page, "third.flac").filter(has_text="speech").wait_for()
+    clip_row(page, "second.flac").filter(has_text="speech").wait_for()
+    assert [clip["name"] for clip in case_of(page)["clips"]] == ["second.flac", "third.flac"]
+    held[0].continue_()
+    settled(page)
+    names = ["first.flac", "second.flac", "third.flac", "letter.wav"]
+    add(page, named["text"])
+    assert [clip["name"] for clip in case_of(page)["clips"]] == names
+    page.reload()
+    page.locator("#clip-list li").nth(3).wait_for()
+    assert page.locator("#clip-list .name").all_inner_texts() == names
 
 
 def test_sound_is_drawn_played_marked_and_traced_in_part(pages: Watched, named: dict[str, Path]) -> None:

@@ -19,7 +19,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from conftest import run_cli
-from service_runs import CLIPS, asked
+from service_runs import CLIPS, asked, problem
 from synthprint.errors import AudioError
 from synthprint.sound import audio
 from synthprint.tracing.tracer import Tracer
@@ -28,17 +28,6 @@ from synthprint.web.settings import ServiceSettings
 from test_report import text_of
 
 FLITE, KAL, WORLD = (CLIPS / name / "01.flac" for name in ("flite_slt", "festival_kal", "world_full"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cases")
-
-
-@pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[TestClient]:
-    with asked(ServiceSettings(folder, workers=2)) as client:
-        yield client
 
 
 @pytest.fixture
@@ -51,17 +40,10 @@ def case(service: TestClient) -> Iterator[str]:
     service.delete(made.headers["location"])
 
 
-def add(service: TestClient, case: str, path: Path | bytes, name: str | None = None) -> Any:
+def add(service: TestClient, case: str, path: Path | bytes, name: str | None = None, **more: str) -> Any:
     data = path if isinstance(path, bytes) else path.read_bytes()
-    response = service.post(f"{case}/clips", files={"clip": (name or "clip.flac", data)})
+    response = service.post(f"{case}/clips", files={"clip": (name or "clip.flac", data)}, data=more)
     assert response.status_code == 201, response.text
-    return response.json()
-
-
-def problem(response: Any, status: int, folder: Path) -> Any:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    assert str(folder) not in response.text
     return response.json()
 
 
@@ -246,16 +228,25 @@ def test_a_gallery_that_changed_makes_answers_stale(service: TestClient, case: s
     assert service.get(case).json()["clips"][0]["stale"] is True
 
 
-def test_clips_that_come_at_once_are_all_there(service: TestClient, case: str) -> None:
+def test_clips_that_come_at_once_are_all_there_and_in_their_order(service: TestClient, case: str, folder: Path) -> None:
     names = [f"{number}.flac" for number in range(6)]
-    threads = [threading.Thread(target=add, args=(service, case, FLITE, name)) for name in names]
+
+    def send(number: int) -> None:
+        add(service, case, FLITE, names[number], order=str(number))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in (3, 5, 1, 0, 4, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     clips = service.get(case).json()["clips"]
-    assert sorted(clip["name"] for clip in clips) == names
+    assert [(clip["name"], clip["order"]) for clip in clips] == [(name, order) for order, name in enumerate(names)]
     assert all(clip["trace"] for clip in clips)
+    assert add(service, case, KAL, "last.flac")["order"] == 6
+    assert service.get(case).json()["clips"][-1]["name"] == "last.flac"
+    for wrong in ("-1", "1e3", "1000001", "²"):
+        refused = service.post(f"{case}/clips", files={"clip": ("a.flac", KAL.read_bytes())}, data={"order": wrong})
+        assert problem(refused, 422, folder)["field"] == "order"
 
 
 def test_a_service_that_starts_again_shows_its_cases(tmp_path: Path) -> None:

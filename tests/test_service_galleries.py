@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from conftest import run_cli
-from service_runs import CLIPS, asked
+from service_runs import CLIPS, asked, problem
 from synthprint.gallery.archive import unpack_archive, write_archive
 from synthprint.gallery.gallery import Gallery
 from synthprint.gallery.shipped import gallery_folder
@@ -22,17 +22,6 @@ from synthprint.web.tokens import ENROL, READ
 
 KAL, SLT, RMS = ([CLIPS / name / f"{number:02d}.flac" for number in range(1, 5)] for name in
                  ("festival_kal", "flite_slt", "flite_rms"))  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("galleries")
-
-
-@pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[TestClient]:
-    with asked(ServiceSettings(folder, workers=2)) as client:
-        yield client
 
 
 @pytest.fixture
@@ -53,13 +42,6 @@ def enrol(service: TestClient, gallery: str, name: str, clips: list[Path], statu
     files = [("clips", (f"{name.replace('/', '-')}-{path.name}", path.read_bytes())) for path in clips]
     response = service.post(f"{gallery}/sources", files=files, data={"name": name, **more})
     assert response.status_code == status, response.text
-    return response.json()
-
-
-def problem(response: Any, status: int, folder: Path) -> Any:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    assert str(folder) not in response.text
     return response.json()
 
 

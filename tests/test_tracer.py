@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from synthprint.errors import (
     ShelfError,
 )
 from synthprint.extractor.checkpoint import Checkpoint
-from synthprint.extractor.examining import clips_in
+from synthprint.extractor.examining import distinct_clips
 from synthprint.extractor.runtime import load_extractor
 from synthprint.gallery.calibrating import embed_development, set_threshold
+from synthprint.gallery.components import ComponentAnswer
 from synthprint.gallery.destination import opened
 from synthprint.gallery.enrolment import at_most, from_manifest
 from synthprint.gallery.gallery import Gallery
@@ -33,6 +35,7 @@ from synthprint.gallery.index import BackendSetting, EnrolledClip, EnrolledSourc
 from synthprint.gallery.rules import DEFAULT_MARGIN, OperatingPoint, Rule
 from synthprint.gallery.shipped import gallery_folder, own_gallery_folder
 from synthprint.model.calibrations import ComparisonCalibrations, SourceCalibrations
+from synthprint.model.detector import DetectorAnswer
 from synthprint.model.limits import Limits
 from synthprint.model.model import Model
 from synthprint.model.shipped import model_folder
@@ -326,6 +329,18 @@ def test_a_trace_is_json(tmp_path: Path) -> None:
     assert fields["nearest"][0] == {"source": "b", "id": "b.wav", "score": pytest.approx(0.8)}
 
 
+def test_a_trace_is_told_as_asdict_would_tell_it(tmp_path: Path) -> None:
+    answered = directions(tmp_path).answer(towards(b=0.8, a1=0.6), "half a \ud800 and an ü.wav", STATE)
+    shown = ComponentAnswer(None, (("b", 1e-7), (None, -1e22), ("a", -0.0), ("c", math.inf)))
+    heard = DetectorAnswer("unclear", 0.25, Evidence(0.5, 0), "as good as nothing", "the dev split")
+    trace = replace(answered, components={"vocoder": shown}, warnings=("one", "two"), human=heard)
+    fields = asdict(trace)
+    slow = {name: fields.pop(name) for name in ("path", "human", "source", "unknown", "family")}
+    slow |= {"ambiguous": trace.ambiguous} | fields
+    assert trace.to_dict() == slow  # its tuples, too
+    assert json.dumps(trace.to_dict()) == json.dumps(slow)
+
+
 def test_an_empty_gallery_cannot_answer(tmp_path: Path) -> None:
     tracer = Tracer(Model(Directions()), Gallery.create(tmp_path / "gallery", EXTRACTOR))
     with pytest.raises(GalleryError, match="nothing is enrolled"):
@@ -545,8 +560,8 @@ def test_folders_are_walked_for_audio(tmp_path: Path) -> None:
     for name in ("b.wav", "a/z.FLAC", "a/notes.txt", ".hidden.wav", "a/.git/x.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = list(clips_in([tmp_path, tmp_path / "a" / "notes.txt", tmp_path / "nosuch"]))
-    assert [name for name, _ in found] == ["a/z.FLAC", "b.wav", "notes.txt", "nosuch"]
+    found = list(distinct_clips([tmp_path, tmp_path / "a" / "notes.txt", tmp_path / "nosuch"]))
+    assert [clip.name for clip in found] == ["a/z.FLAC", "b.wav", "notes.txt", "nosuch"]
 
 
 def test_a_new_gallery_appears_only_when_it_is_done(tmp_path: Path) -> None:

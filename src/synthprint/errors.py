@@ -2,17 +2,22 @@
 
     SynthprintError
     ├── AudioError            a file that is not usable audio
+    │   └── StoreError        a clip that cannot be fetched from where it lies, or a store that cannot be listed
     ├── ManifestError         a manifest or data set that does not hold together
     ├── ShelfError            a name that no shelf has
     ├── RecipeError           a recipe that cannot be run
     ├── CheckpointError       a checkpoint that is damaged, foreign or of another version
     ├── EmbeddingsError       embeddings that do not fit together, or with what is asked of them
     ├── GalleryError          a gallery that is damaged, or does not fit its extractor
+    ├── AnswersError          a folder of answers that is damaged, or of another model or gallery
+    ├── SearchError           a collection of vectors that is out of reach, damaged, or does not fit what is asked of it
+    ├── BulkError             a job over very many clips that cannot be started, or ended early
     ├── CaseError             a case on disk that is damaged, or lacks what is asked of it
     ├── EngineError           a synthesizer that is missing or did not speak
     ├── CalibrationError      a calibration that cannot be fitted, is damaged, or does not fit the scores
     ├── MetricError           scores or labels that a metric is not defined for
     ├── OutputError           an output that cannot be written
+    ├── FeedError             a feed of new clips that cannot be asked, or is none
     ├── ServingError          a service that cannot be started, or whose state is damaged
     └── MissingDependency     an optional library or program that this job needs
 
@@ -62,6 +67,10 @@ class AudioError(SynthprintError):
         return (type(self), (self.path, self.reason))
 
 
+class StoreError(AudioError):
+    """`path`, an address, cannot be fetched or listed; `reason` says why and what to do."""
+
+
 class ManifestError(SynthprintError):
     """A manifest or data set does not hold together."""
 
@@ -86,6 +95,18 @@ class GalleryError(SynthprintError):
     """A gallery is damaged, or does not fit the extractor."""
 
 
+class AnswersError(SynthprintError):
+    """A folder of answers is missing or damaged, or another model or gallery made what is in it."""
+
+
+class SearchError(SynthprintError):
+    """A collection of vectors is out of reach, damaged, or does not fit what is asked of it."""
+
+
+class BulkError(SynthprintError):
+    """A job over very many clips cannot be started as it was asked to, or the cluster ended it."""
+
+
 class CaseError(SynthprintError):
     """A case on disk is damaged, or lacks what is asked of it."""
 
@@ -100,6 +121,10 @@ class CalibrationError(SynthprintError):
 
 class MetricError(SynthprintError, ValueError):
     """A metric is not defined for these scores or labels: none there, or not numbers."""
+
+
+class FeedError(SynthprintError):
+    """What is watched cannot be asked for new clips, or is nothing that could be."""
 
 
 class ServingError(SynthprintError):

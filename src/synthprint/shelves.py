@@ -13,6 +13,7 @@ module itself is the variant.
 | losses    | a class      | `Loss(dim, sources, **own)`: embeddings [B, D], labels [B] -> scalar          |
 | backends  | a class      | `Backend(**own)`: `fit`, then `score(enrolment [E, D], test [T, D]) -> [E, T]`, |
 |           |              | and `enrol(enrolment [N, D], owners [N])`, which scores sources: [S, T]       |
+| searches  | a class      | `Search(address, collection, **own)`: vectors, kept; test [T, D] -> `Hits`    |
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints, runtime_checkable
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from synthprint.errors import EngineError
     from synthprint.types import Embeddings
+    from synthprint.vectors.hits import Hits
 
 # shelf -> what one variant on it is called
 SHELVES = {
@@ -41,6 +43,7 @@ SHELVES = {
     "backbones": "backbone",
     "losses": "loss",
     "backends": "backend",
+    "searches": "search",
 }
 
 
@@ -119,6 +122,35 @@ class JointBackend(Backend, Protocol):
     ) -> SourceScorer: ...
 
     def together(self, scores: np.ndarray, /) -> np.ndarray: ...
+
+
+class Search(Protocol):
+    """A collection of vectors, and a search in it for those with the largest cosine to a test vector.
+
+    Built with `(address, collection, **own)`: the folder, or the address of a server or object store, in which the
+    collection of that name lies. Nothing is read or written then.
+
+    A collection is made of segments: vectors that were added together, named by a digest of what they come from.
+    `add` adds one whole, in place of what a writer that was killed left of it; what it added is found at once.
+    `prepare` makes the search fast again, after segments were added or dropped. `approximate` says whether a hit may
+    be missing. An empty collection, or one that is not there, has no hits. Errors are `SearchError`s.
+    """
+
+    @property
+    def approximate(self) -> bool: ...
+
+    def segments(self) -> Mapping[str, int]:
+        """The segments that are there whole, and how many vectors each has."""
+
+    def add(self, segment: str, ids: Sequence[str], vectors: np.ndarray) -> None:
+        """Add a segment of N vectors [N, D]; none has a value that is not finite."""
+
+    def drop(self, segments: Collection[str]) -> None: ...
+
+    def prepare(self) -> None: ...
+
+    def search(self, test: np.ndarray, nearest: int) -> list[Hits]:
+        """The `nearest` closest to each of T test vectors [T, D], or all where there are fewer."""
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,9 @@ class Calibration:
         Raises:
             CalibrationError: it is not a number.
         """
-        return Evidence(float(self.apply(score)), int(self.clipped(score)))
+        raw = float(self._raw(score))
+        bounded = float(min(max(raw, self.lower), self.upper))
+        return Evidence(bounded, (raw > self.upper) - (raw < self.lower))
 
     def _raw(self, scores: ArrayLike) -> np.ndarray:
         values = np.asarray(scores, np.float64)

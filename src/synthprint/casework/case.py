@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthprint import __version__
+from synthprint.addresses import Address, shown
 from synthprint.calibration.calibration import Calibration
 from synthprint.casework.case_contents import CASE, CLIPS, FiledClip, Question
 from synthprint.casework.case_folder import CaseFolder
@@ -20,7 +21,7 @@ from synthprint.extractor.examining import (
     ExaminedClip,
     UnusableClip,
     describe_remarks,
-    distinct_files,
+    distinct_clips,
     examine_all,
     examine_files,
 )
@@ -161,7 +162,7 @@ def examine(tracer: Tracer, paths: Sequence[str | Path], asked: Question, comman
         EmbeddingsError: no clip is usable.
         GalleryError: nothing is enrolled.
     """
-    files = distinct_files(paths)
+    files = distinct_clips(paths)
     examination = examine_all(tracer.extractor, files, "examined", tracer.channel, "examining", tracer.model.beside)
     return _answered(tracer, examination, asked, command, {})
 
@@ -190,7 +191,7 @@ def examine_folder(tracer: Tracer, case: CaseFolder, asked: Question, command: s
     examined = iter(examine_files(tracer.extractor, todo, tracer.channel, "examining", tracer.model.beside).results)
     results = [refused.get(clip.id) or _as_filed(next(examined), clip) for clip in case.contents.clips]
     examination = Examination(tuple(results))
-    names = {places[key]: name for key, name in case.shown().items()}
+    names: dict[Address, str] = {places[key]: name for key, name in case.shown().items()}
     if not examination.usable and examination.failures:
         path, reason = next(iter(examination.failures.items()))
         raise EmbeddingsError(
@@ -216,12 +217,12 @@ def _as_filed(
 
 
 def _answered(
-    tracer: Tracer, examination: Examination, asked: Question, command: str, names: Mapping[Path, str]
+    tracer: Tracer, examination: Examination, asked: Question, command: str, names: Mapping[Address, str]
 ) -> Case:
     """The case of clips that were examined; `names` of those that are shown by another than their path."""
     traces = tracer.answer_clips([clip for clip, _ in examination.usable])
     clips = tuple(
-        _clip(tracer, clip.path, digest, trace, names.get(clip.path, str(clip.path)))
+        _clip(tracer, clip.path, digest, trace, names.get(clip.path, shown(clip.path)))
         for (clip, digest), trace in zip(examination.usable, traces, strict=True)
     )
     failures = {
@@ -231,15 +232,15 @@ def _answered(
     return Case(asked, clips, _pairs(tracer, examination.vectors), _method(tracer, command), failures)
 
 
-def _digest(path: Path) -> str:
+def _digest(path: str | Path) -> str:
     """Of a file that could not be examined; "" where it cannot be read either."""
     try:
-        return doors.sha256(path) if path.is_file() else ""
+        return doors.sha256(path) if Path(path).is_file() else ""
     except OSError:
         return ""
 
 
-def _clip(tracer: Tracer, path: Path, sha256: str, trace: Trace, name: str) -> CaseClip:
+def _clip(tracer: Tracer, path: Address, sha256: str, trace: Trace, name: str) -> CaseClip:
     header = timeline = None
     with suppress(AudioError):  # a format that only ffmpeg reads
         header = audio.info(path)

@@ -20,6 +20,7 @@ CASE, CLIPS = "case.json", "clips"
 MAX_BYTES = 16 << 20
 MOST_CLIPS = 3000
 LONGEST_NOTES = 100_000  # characters
+LAST_ORDER = 1_000_000
 REMEDY = "restore the case from a copy, or make a new one of its clips"
 FILE = re.compile(r"[0-9a-f]{12}(?:\.[0-9a-z]{1,8})?")  # of a clip; else it may be something of the analyst's
 
@@ -48,12 +49,14 @@ class FiledClip:
         name: what whoever brought it called it.
         sha256: of its bytes, hex.
         file: its name in the folder `clips`.
+        order: where it stands among the others: the lower first, of equals whichever came first.
     """
 
     id: str
     name: str
     sha256: str
     file: str
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ _CLIP: Any = table_schema(
     name=Name,
     sha256=Sha256,
     file=Annotated[str, Meta(pattern=rf"\A{FILE.pattern}\Z")],
+    order=Annotated[int, Meta(ge=0, le=LAST_ORDER)],
 )
 _LONG_TEXT: Any = Annotated[str, Meta(max_length=LONGEST_NOTES)]
 

@@ -26,6 +26,7 @@ from synthprint.casework.case_contents import (
     CASE,
     CLIPS,
     FILE,
+    LAST_ORDER,
     MAX_BYTES,
     REMEDY,
     CaseContents,
@@ -100,11 +101,12 @@ class CaseFolder:
                 gallery=gallery or now.gallery,
             )
 
-    def add(self, path: str | Path, name: str) -> FiledClip:
-        """Copy a file into the case, as its last clip.
+    def add(self, path: str | Path, name: str, order: int | None = None) -> FiledClip:
+        """Copy a file into the case.
 
         Args:
             name: what whoever brings it calls it; never a path that is opened.
+            order: where it stands, see `FiledClip`; None: last. Clips that are sent at the same time come in any order.
 
         Raises:
             CaseError: there are too many clips, the name will not do, the file cannot be read, or the case is gone.
@@ -119,10 +121,12 @@ class CaseFolder:
                 with self._changing():
                     self._drop_unnamed()
                     key = secrets.token_hex(6)
-                    clip = FiledClip(key, name, sha256, key + (ending if ENDING.fullmatch(ending) else ""))
-                    check_case(self.folder, replace(self.contents, clips=(*self.contents.clips, clip)))
+                    file = key + (ending if ENDING.fullmatch(ending) else "")
+                    clip = FiledClip(key, name, sha256, file, self._next_order() if order is None else order)
+                    clips = tuple(sorted((*self.contents.clips, clip), key=lambda one: one.order))
+                    check_case(self.folder, replace(self.contents, clips=clips))
                     os.replace(temporary, place / clip.file)
-                    self._commit(clips=(*self.contents.clips, clip))
+                    self._commit(clips=clips)
         return clip
 
     def remove(self, key: str) -> None:
@@ -194,6 +198,9 @@ class CaseFolder:
         check_case(self.folder, contents)
         files.write_json(self.folder / CASE, contents.to_dict())
         self.contents = contents
+
+    def _next_order(self) -> int:
+        return min(LAST_ORDER, 1 + max((clip.order for clip in self.contents.clips), default=-1))
 
     def _drop_unnamed(self) -> None:
         """Remove the bytes of clips that a killed writer did not come to name, or to delete."""

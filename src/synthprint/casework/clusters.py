@@ -14,11 +14,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from synthprint.addresses import shown
 from synthprint.calibration.calibration import Evidence
 from synthprint.casework.groups import Clustering, Exhibit, Group
 from synthprint.casework.linkage import Merge, average_linkage, cut
 from synthprint.errors import EmbeddingsError, GalleryError
-from synthprint.extractor.examining import ExaminedClip, distinct_files, examine_all
+from synthprint.extractor.examining import ExaminedClip, distinct_clips, examine_all
 from synthprint.gallery.gallery import Gallery
 from synthprint.gallery.shipped import open_gallery
 from synthprint.model.calibrations import ComparisonCalibrations
@@ -71,10 +72,10 @@ def cluster(
             "a mean cosine from -1 to 1, or measure it: docs/clustering.md",
             parameter="threshold",
         )
-    files = distinct_files(paths)
-    if len(files) > MOST_CLIPS:
-        raise EmbeddingsError(f"{len(files):,} clips are more than the {MOST_CLIPS:,} that are grouped at once")
-    examination = examine_all(model.extractor, files, "used", channel, "embedding", model.beside)
+    stored = distinct_clips(paths)
+    if len(stored) > MOST_CLIPS:
+        raise EmbeddingsError(f"{len(stored):,} clips are more than the {MOST_CLIPS:,} that are grouped at once")
+    examination = examine_all(model.extractor, stored, "used", channel, "embedding", model.beside)
     exhibits = tuple(_exhibit(clip, digest, model) for clip, digest in examination.usable)
     spoken = np.array([exhibit.human is not None and exhibit.human.human for exhibit in exhibits])
     if spoken.all():
@@ -98,7 +99,7 @@ def _no_groups(
 
 def _exhibit(clip: ExaminedClip, sha256: str, model: Model) -> Exhibit:
     return Exhibit(
-        str(clip.path),
+        shown(clip.path),
         sha256,
         clip.conditions,
         (*clip.remarks, *model.beyond_limits(clip.conditions)),

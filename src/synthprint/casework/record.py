@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 
 from synthprint import files
+from synthprint.addresses import Address, is_remote, placed
 from synthprint.casework.groups import Clustering
-from synthprint.errors import EmbeddingsError
+from synthprint.errors import EmbeddingsError, StoreError
 from synthprint.reading import doors
 from synthprint.reading.schemas import Count, ExtractorName, Refused, Sha256, Text, short
+from synthprint.stores.fetching import local_copy
 
 FORMAT = "synthprint-groups-1"
 MAX_BYTES = 64 << 20
@@ -19,13 +21,14 @@ MAX_BYTES = 64 << 20
 
 def write_groups(path: Path, clustering: Clustering) -> None:
     """Write what was grouped; paths are made absolute."""
-    place = {exhibit.path: str(Path(exhibit.path).absolute()) for exhibit in clustering.exhibits}
+    paths = [exhibit.path for exhibit in clustering.exhibits]
+    place = {path: path if is_remote(path) else str(Path(path).absolute()) for path in paths}
     table = {"format": FORMAT, "extractor": clustering.extractor, "paths": place, **clustering.to_dict()}
     files.write_json(path, table)
 
 
-def group_clips(path: Path, number: int, extractor: str) -> list[Path]:
-    """The files of a group, each of them still what was grouped.
+def group_clips(path: Path, number: int, extractor: str) -> list[Address]:
+    """The clips of a group, each of them still what was grouped.
 
     Raises:
         EmbeddingsError: the record is damaged or of another extractor, there is no such group, or a file has changed.
@@ -37,7 +40,7 @@ def group_clips(path: Path, number: int, extractor: str) -> list[Path]:
             raise Refused(f"must be {FORMAT!r}, not {short(table.format)}", ("format",))
         digest = {clip.path: clip.sha256 for clip in table.clips}
         groups = {group.number: group.clips for group in table.groups}
-        members = [(Path(table.paths[clip]), digest[clip]) for clip in groups.get(number, ())]
+        members = [(placed(table.paths[clip]), digest[clip]) for clip in groups.get(number, ())]
     except OSError as error:
         raise EmbeddingsError(f"{path}: is no record of groups ({error.strerror}); {remedy}") from error
     except Refused as error:
@@ -57,10 +60,11 @@ def group_clips(path: Path, number: int, extractor: str) -> list[Path]:
     return [file for file, _ in members]
 
 
-def _is_still(file: Path, expected: str) -> bool:
+def _is_still(clip: Address, expected: str) -> bool:
     try:
-        return doors.sha256(file) == expected
-    except OSError:
+        with local_copy(clip) as file:
+            return doors.sha256(file) == expected
+    except (OSError, StoreError):
         return False
 
 

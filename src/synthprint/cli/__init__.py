@@ -17,6 +17,7 @@ import typer
 
 import synthprint
 from synthprint.cli import (
+    bulk,
     cluster,
     compare,
     corpus,
@@ -27,6 +28,7 @@ from synthprint.cli import (
     grid,
     lint,
     model,
+    monitor,
     probe,
     report,
     search,
@@ -35,6 +37,7 @@ from synthprint.cli import (
     timeline,
     trace,
     train,
+    watch,
 )
 from synthprint.cli import map as map_
 from synthprint.cli.renamed import Commands
@@ -71,6 +74,9 @@ app.command(rich_help_panel=EXAMINE)(compare.compare)
 app.command(rich_help_panel=EXAMINE)(timeline.timeline)
 app.command(rich_help_panel=EXAMINE)(cluster.cluster)
 app.command(rich_help_panel=EXAMINE)(report.report)
+app.command(rich_help_panel=EXAMINE)(watch.watch)
+app.command(rich_help_panel=EXAMINE)(monitor.monitor)
+app.add_typer(bulk.app, name="bulk", rich_help_panel=EXAMINE)
 app.add_typer(serve.app, name="serve", rich_help_panel=EXAMINE)
 app.command(rich_help_panel=GALLERIES)(enrol.enrol)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=GALLERIES)

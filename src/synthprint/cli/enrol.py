@@ -21,6 +21,7 @@ from synthprint.cli.options import (
 from synthprint.wording import counted
 
 if TYPE_CHECKING:
+    from synthprint.addresses import Address
     from synthprint.model.model import Model
 
 
@@ -61,7 +62,7 @@ def enrol(
         raise typer.BadParameter("--group goes with one folder, which 'synthprint cluster --out' wrote")
     opened = open_model(model, threads)
     enrolled = enrol_clips(
-        gallery, source, clips if group is None else _grouped(clips[0], group, opened), family=family, kind=kind,
+        gallery, source, clips if group is None else _grouped(Path(clips[0]), group, opened), family=family, kind=kind,
         vocoder=vocoder, title=title, publisher=publisher, model=opened, start_from=start_from, force=force,
         threads=threads, channel=channel,
     )  # fmt: skip
@@ -69,7 +70,7 @@ def enrol(
     report_enrolled(enrolled, f"{source!r} has {counted(count, 'clip')} in {gallery}", as_json)
 
 
-def _grouped(folder: Path, group: int, model: Model) -> list[Path]:
+def _grouped(folder: Path, group: int, model: Model) -> list[Address]:
     from synthprint.casework.record import group_clips
     from synthprint.cli.cluster import GROUPS
 

@@ -31,6 +31,7 @@ from synthprint.cli.options import (
 )
 from synthprint.cli.renamed import Commands
 from synthprint.cli.rules import show_rules
+from synthprint.cli.search import choose_search
 from synthprint.cli.tables import print_json, print_table, report_left_out, say
 from synthprint.cli.undo import undo
 from synthprint.cli.unpack import unpack
@@ -241,6 +242,7 @@ def merge(
         print_json(merged if len(merged) > 1 else merged[0])
 
 
+app.command("search")(choose_search)
 for command in (undo, export, unpack):
     app.command()(command)
 

@@ -128,7 +128,7 @@ def _every_device() -> list[str]:
 
 def _sentences(conditions: GridConditions) -> list[str]:
     """How the grid was run, where that is not what the paper did."""
-    said = [f"Data: {conditions.data.name}."]
+    said = [f"Data: {Path(conditions.data).name}."]
     said += [f"Epochs: {conditions.epochs}."] if conditions.epochs else []
     said += [f"Changed in every recipe: {', '.join(conditions.settings)}."] if conditions.settings else []
     said += [f"Precision: {conditions.precision}."] if conditions.precision != "float32" else []

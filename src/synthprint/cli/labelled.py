@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from synthprint.types import Embeddings, Manifest
 
 
-def open_split(data: Path, protocol: str | None, split: str | None, preferred: str | None = None) -> Manifest:
+def open_split(data: str | Path, protocol: str | None, split: str | None, preferred: str | None = None) -> Manifest:
     """A data set, or a split of it: the one that is named, else the preferred one where there is such."""
     from synthprint.manifests.opening import open_manifest
 

@@ -241,7 +241,7 @@ def limits(
     enrolled = None if gallery is None else Gallery.load(gallery_folder(gallery))
     allowed = Allowed(eer_rise, rejection_rise, accuracy_fall, calibration_rise)
     plan = LimitsPlan(split, per_source, tuple(only or ()), allowed, seed, threads)
-    derived = store_experiment(opened, manifest, out, plan, enrolled, data.name, install)
+    derived = store_experiment(opened, manifest, out, plan, enrolled, Path(data).name, install)
     _draw(derived.figures, out / "figures")
     if as_json:
         print_json(derived.to_dict(), ascii_only=False)

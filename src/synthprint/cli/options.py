@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-DATA_SET = "a .csv, .jsonl or .parquet manifest, or a data set's folder"
+DATA_SET = "a .csv, .jsonl or .parquet manifest, or a data set's folder; or the address of one"
 SHIPPED = "the shipped one"
 BACKENDS = "centroid, cosine, energy, knn, mahalanobis or whitened"
 
@@ -48,7 +48,13 @@ def pack_option(show_default: str) -> Any:
 
 
 # Clips, and what examines them
-ClipsArgument = Annotated[list[Path], typer.Argument(help="Clips: audio files, or folders: all audio below them.")]
+ClipsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Clips: audio files, or folders: all audio below them; or addresses (s3://, gs://, az://, https://) of "
+        "such, or tar shards of clips.",
+    ),
+]
 GalleryOption = Annotated[
     Path | None,
     typer.Option("--gallery", "-g", help="Gallery: the folder of the enrolled sources.", show_default=SHIPPED),
@@ -78,8 +84,8 @@ FromOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Also enrol files that stand for another source already.")]
 
 # Data sets
-DataOption = Annotated[Path, typer.Option("--data", help=f"Data: {DATA_SET}.")]
-DataArgument = Annotated[Path, typer.Argument(help=f"Data: {DATA_SET}.")]
+DataOption = Annotated[str, typer.Option("--data", help=f"Data: {DATA_SET}.")]
+DataArgument = Annotated[str, typer.Argument(help=f"Data: {DATA_SET}.")]
 ManifestOption = Annotated[Path, typer.Option("--manifest", "-m", help=f"Manifest: whose clips these are; {DATA_SET}.")]
 OptionalManifestOption = Annotated[
     Path | None, typer.Option("--manifest", "-m", help=f"Manifest: whose clips these are; {DATA_SET}.")

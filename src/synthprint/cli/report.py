@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from synthprint.addresses import placed, shown
 from synthprint.cli.options import (
     BackendOption,
     ChannelOption,
@@ -47,16 +48,15 @@ def report(
     # Long: its options.
     from synthprint.casework.report import report as write_report
 
-    if as_json and any(clip.suffix == ".json" for clip in clips):  # as this was called before
+    if as_json and any(clip.endswith(".json") for clip in clips):  # as this was called before
         raise typer.BadParameter("--json prints the record, and names no file; to write it, give --record FILE")
     named = {"--case": case, "--question": question, "--analyst": analyst, "--date": date,
              "--notes": notes, "--gallery": gallery, "--model": model, "--backend": backend, "--record": record,
              "--channel": channel if channel != "auto" else None}  # fmt: skip
     options = [word for name, value in named.items() if value for word in (name, str(value))]
     words = ["synthprint", "report", "-o", str(out), *options]
-    command = shlex.join(
-        [*words, *(["--"] if any(str(clip).startswith("-") for clip in clips) else []), *map(str, clips)]
-    )
+    named_clips = [shown(placed(clip)) for clip in clips]
+    command = shlex.join([*words, *(["--"] if any(c.startswith("-") for c in named_clips) else []), *named_clips])
     found = write_report(
         clips, out, gallery, model, case=case, question=question, analyst=analyst, date=date, notes=notes,
         record=record, backend=backend, threads=threads, channel=channel, command=command,

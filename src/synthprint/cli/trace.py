@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,20 +42,21 @@ def trace(
 
     With --json an object a line for each clip. Exits with 1 if a clip could not be read.
     """
-    from synthprint.extractor.examining import clips_in
+    from synthprint.stores.listing import listed
     from synthprint.tracing.tracer import Tracer
 
     tracer = Tracer.load(gallery, model, backend, threads, channel, top=top, nearest=nearest)
-    paths = [path for _, path in clips_in(clips)]
-    answers = tracer.trace_many(paths)
+    stored = listed(clips)  # as they come: a bucket may have any number
+    first = list(islice(stored, 2))
+    answers, count = tracer.trace_many(chain(first, stored)), 1
     if as_json:
         failures = _print_json(answers)
-    elif len(paths) == 1:
+    elif len(first) == 1:
         failures = _print_one(answers)
     else:
-        failures = _print_lines(answers, tracer)
+        failures, count = _print_lines(answers, tracer)
     if failures and not as_json:
-        report_left_out([(failure.path, failure.error) for failure in failures], len(paths))
+        report_left_out([(failure.path, failure.error) for failure in failures], count)
     if failures:
         raise typer.Exit(1)
 
@@ -69,14 +71,15 @@ def _print_json(answers: Iterable[Trace | Failure]) -> list[Failure]:
     return failures
 
 
-def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Failure]:
-    """One line a clip, as they are answered."""
+def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> tuple[list[Failure], int]:
+    """One line a clip, as they are answered; returns the failures, and how many clips there were."""
     from synthprint.tracing.traces import Failure
 
     width = min(max([7, *map(len, tracer.gallery.names)]), WIDEST_NAME)
     print_notes(tracer.warnings)
-    failures = []
+    failures, count = [], 0
     for answer in answers:
+        count += 1
         if isinstance(answer, Failure):
             failures.append(answer)
             score, name, human = "-", "failed", ""
@@ -84,7 +87,7 @@ def _print_lines(answers: Iterable[Trace | Failure], tracer: Tracer) -> list[Fai
             score, name, human = f"{answer.score:.2f}", answer.name, answer.human.answer if answer.human else ""
         heard = f"{human:<9}  " if tracer.model.detector else ""
         say(f"{heard}{score:>5}  {name:<{width}}  {printable(answer.path)}")
-    return failures
+    return failures, count
 
 
 def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:

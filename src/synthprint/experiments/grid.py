@@ -55,7 +55,7 @@ class GridConditions:
         pack: where decoded audio is kept; default: in the grid's folder.
     """
 
-    data: Path
+    data: str | Path
     manifest: Manifest
     protocol: str | None = None
     epochs: int | None = None

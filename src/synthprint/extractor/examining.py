@@ -2,70 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from synthprint.addresses import Address, shown
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extractor.embedding import embed_each
 from synthprint.extractor.runtime import Extractor
 from synthprint.progress import track
-from synthprint.protocols.folder import AUDIO_ENDINGS, audio_files
-from synthprint.reading import doors
 from synthprint.sound.audio import Sound, decoded
 from synthprint.sound.channels import AUTO
 from synthprint.sound.conditions import Conditions, conditions
 from synthprint.sound.tracks import VANISHED, Stamp, check_unchanged
 from synthprint.sound.waves import AnyWave
+from synthprint.stores.fetching import Fetchable, address_of, sha256
+from synthprint.stores.listing import NO_AUDIO, StoredClip, listed
 
 BATCH_CLIPS = 16  # embedded together: enough to keep all cores busy, few enough to answer soon
 
 
-def clips_in(paths: Iterable[str | Path]) -> Iterator[tuple[str, Path]]:
-    """Files as they are, and the audio files below folders, sorted: a short name, and the path.
-
-    A folder without audio stands for itself, so that it is met as a failure.
-    """
-    for path in map(Path, paths):
-        below = sorted(audio_files(path)) if path.is_dir() else []
-        yield from ((file.relative_to(path).as_posix(), file) for file in below)
-        if not below:
-            yield path.name or str(path), path
-
-
-def distinct_files(paths: Iterable[str | Path]) -> list[Path]:
-    """As `clips_in`, the paths alone, and each once."""
-    return list(dict.fromkeys(path for _, path in clips_in(paths)))
-
-
-def failure_reason(path: Path, reason: str) -> str:
-    """Why `path` failed, told better where it is a folder without audio."""
-    if path.is_dir():
-        return f"holds no audio; files with these endings were looked for: {' '.join(sorted(AUDIO_ENDINGS))}"
-    return reason
+def distinct_clips(addresses: Iterable[str | Path]) -> list[StoredClip]:
+    """As `stores.listing.listed`, each clip once."""
+    return list({clip.address: clip for clip in listed(addresses)}.values())
 
 
 @dataclass(frozen=True, eq=False)
 class ExaminedClip:
-    """A file that could be used.
+    """A clip that could be used.
 
     Attributes:
-        path: of the file.
+        path: of the file, or the address where the clip lies.
         vector: its embedding [D].
         conditions: measured of it.
         remarks: what is odd about the file, in sentences.
         stamp: of the file, when it was read.
         beside: its embedding by the extractor beside the first, where there was one.
+        fetched_sha256: hex, of the bytes of one that was fetched.
     """
 
-    path: Path
+    path: Address
     vector: np.ndarray
     conditions: Conditions
     remarks: tuple[str, ...]
     stamp: Stamp
     beside: np.ndarray | None = None
+    fetched_sha256: str | None = None
 
     def sha256(self) -> str:
         """Of the bytes that were examined, hex.
@@ -73,27 +58,27 @@ class ExaminedClip:
         Raises:
             AudioError: the file was changed or taken away since.
         """
-        return examined_digest(self.path, self.stamp)
+        return self.fetched_sha256 or examined_digest(self.path, self.stamp)
 
 
 @dataclass(frozen=True)
 class UnusableClip:
-    """A file that could not be used, and why."""
+    """A clip that could not be used, and why."""
 
-    path: Path
+    path: Address
     reason: str
 
 
-def examined_digest(path: Path, stamp: Stamp | None) -> str:
-    """SHA-256 of a file that was read when it had this stamp, hex; None: when there was no file.
+def examined_digest(path: Address, stamp: Stamp | None) -> str:
+    """SHA-256 of a clip that was read when it had this stamp, hex; None: when there was none.
 
     Raises:
         AudioError: it was changed or taken away since.
     """
     try:
-        digest = doors.sha256(path)
+        digest = sha256(path)
     except OSError:
-        raise AudioError(path, VANISHED) from None
+        raise AudioError(shown(path), VANISHED) from None
     check_unchanged(path, stamp)
     return digest
 
@@ -105,36 +90,51 @@ def describe_remarks(sound: Sound) -> tuple[str, ...]:
 
 def examined(
     extractor: Extractor,
-    paths: Iterable[Path],
+    clips: Iterable[Fetchable],
     channel: str = AUTO,
     doing: str | None = None,
     beside: Extractor | None = None,
 ) -> Iterator[ExaminedClip | UnusableClip]:
-    """Decode, embed and measure files, in order; what fails stands in its place, with the reason.
+    """Decode, embed and measure clips, in order, as they come; what fails stands in its place, with the reason.
 
     Args:
+        clips: paths, addresses, or what a listing gave.
         channel: of files with several: "auto", "mean", "side", or a number from 1.
         doing: what a progress display says; None: none is shown.
         beside: a further extractor of the same clips, such as a detector.
+
+    Raises:
+        MissingDependency: the driver of a store is not installed.
     """
-    todo = list(paths)
-    sounds = decoded(todo, channel)
-    seen: dict[int, tuple[Conditions, tuple[str, ...], Stamp]] = {}
+    asked: deque[Address] = deque()
+    seen: dict[str, tuple[Conditions, tuple[str, ...], Stamp, str | None]] = {}
+
+    def noted(clips: Iterable[Fetchable]) -> Iterator[Fetchable]:
+        for clip in clips:
+            asked.append(address_of(clip))
+            yield clip
 
     def waves() -> Iterator[tuple[str, AnyWave | AudioError]]:
-        for place, sound in enumerate(track(sounds, doing, len(todo)) if doing else sounds):
+        todo = list(clips) if doing else clips
+        sounds = decoded(noted(todo), channel)
+        for place, sound in enumerate(track(sounds, doing, len(todo)) if doing else sounds):  # type: ignore[arg-type]
             if isinstance(sound, AudioError):
                 yield str(place), sound
                 continue
-            seen[place] = (conditions(sound.wave), describe_remarks(sound), sound.stamp)
+            seen[str(place)] = (conditions(sound.wave), describe_remarks(sound), sound.stamp, sound.sha256)
             yield str(place), sound.wave
 
     for key, embedded in embed_each(extractor, waves(), BATCH_CLIPS, beside):
-        path = todo[int(key)]
+        address, measured = asked.popleft(), seen.pop(key, None)
         if isinstance(embedded, AudioError):
-            yield UnusableClip(path, failure_reason(path, embedded.reason))
-        else:
-            yield ExaminedClip(path, embedded.vector, *seen.pop(int(key)), embedded.beside)
+            yield UnusableClip(address, _failure_reason(address, embedded.reason))
+        elif measured is not None:
+            yield ExaminedClip(address, embedded.vector, *measured[:3], embedded.beside, measured[3])
+
+
+def _failure_reason(address: Address, reason: str) -> str:
+    """Why a clip failed, told better where it is a folder."""
+    return NO_AUDIO if isinstance(address, Path) and address.is_dir() else reason
 
 
 def with_digests(
@@ -155,7 +155,7 @@ def with_digests(
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """Files examined together, in order: the usable ones with their SHA-256, and why the others are not."""
+    """Clips examined together, in order: the usable ones with their SHA-256, and why the others are not."""
 
     results: tuple[tuple[ExaminedClip, str] | UnusableClip, ...]
 
@@ -171,8 +171,8 @@ class Examination:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Path -> reason, of the others."""
-        return {str(result.path): result.reason for result in self.results if isinstance(result, UnusableClip)}
+        """Path, or address as it is shown, -> reason, of the others."""
+        return {shown(result.path): result.reason for result in self.results if isinstance(result, UnusableClip)}
 
     def check_usable(self, purpose: str) -> None:
         """Make sure that there is a clip to go on with.
@@ -191,28 +191,28 @@ class Examination:
 
 def examine_files(
     extractor: Extractor,
-    paths: Sequence[Path],
+    clips: Iterable[Fetchable],
     channel: str = AUTO,
     doing: str | None = None,
     beside: Extractor | None = None,
 ) -> Examination:
-    """Examine files together, with their digests; see `examined`."""
-    return Examination(tuple(with_digests(examined(extractor, paths, channel, doing, beside))))
+    """Examine clips together, with their digests; see `examined`."""
+    return Examination(tuple(with_digests(examined(extractor, clips, channel, doing, beside))))
 
 
 def examine_all(
     extractor: Extractor,
-    paths: Sequence[Path],
+    clips: Iterable[Fetchable],
     purpose: str,
     channel: str = AUTO,
     doing: str | None = None,
     beside: Extractor | None = None,
 ) -> Examination:
-    """Examine files, of which at least one must be usable; see `Examination.check_usable` and `examined`.
+    """Examine clips, of which at least one must be usable; see `Examination.check_usable` and `examined`.
 
     Raises:
         EmbeddingsError: none is usable.
     """
-    examination = examine_files(extractor, paths, channel, doing, beside)
+    examination = examine_files(extractor, clips, channel, doing, beside)
     examination.check_usable(purpose)
     return examination

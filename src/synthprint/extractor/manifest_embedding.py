@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthprint import files
+from synthprint.addresses import Address
 from synthprint.background import in_order, processors
 from synthprint.errors import AudioError, EmbeddingsError
 from synthprint.extractor.cache import EmbeddingCache
@@ -92,16 +93,22 @@ def _embed_uncached(
     advance: Callable[[int], None],
 ) -> tuple[Embeddings | None, dict[str, str]]:
     """As `embed`, without windows: takes from the cache what it has, embeds the rest, and adds that."""
-    stamps = _stamps(manifest, utterances)
-    contents = _contents(manifest, utterances, pack)
+    here = [u for u in utterances if pack is not None or isinstance(manifest.audio_path(u), Path)]
+    stamps = _stamps(manifest, here)
+    contents = _contents(manifest, here, pack)
     vectors = {key: vector for key, content in contents.items() if (vector := earlier.get(content)) is not None}
     advance(len(vectors))
     uncached = [u for u in utterances if u.id not in vectors]
-    fresh, failures = embed(extractor, _counted(_waves(manifest, uncached, pack), lambda: advance(1)))
+    if pack is not None:
+        waves = _counted(_waves(manifest, uncached, pack), lambda: advance(1))
+    else:
+        waves = _not_cached(manifest, uncached, earlier, contents, vectors, advance)
+    fresh, failures = embed(extractor, waves)
     if fresh:
         vectors |= dict(zip(fresh.ids, fresh.vectors, strict=True))
-        after = _stamps(manifest, uncached)  # a file that was changed meanwhile may not be what was hashed
-        unchanged = [key for key in fresh.ids if key in contents and (pack is not None or after[key] == stamps[key])]
+        # A file that was changed meanwhile may not be what was hashed; what was fetched is.
+        after = _stamps(manifest, [u for u in uncached if u.id in stamps])
+        unchanged = [k for k in fresh.ids if k in contents and (pack or k not in stamps or after[k] == stamps[k])]
         earlier.add([contents[key] for key in unchanged], fresh.select(unchanged).vectors)
     ids = tuple(u.id for u in utterances if u.id in vectors)
     if not ids:
@@ -109,16 +116,36 @@ def _embed_uncached(
     return Embeddings(ids, np.stack([vectors[key] for key in ids]), extractor.digest), failures
 
 
+def _not_cached(
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    earlier: EmbeddingCache,
+    contents: dict[str, bytes],
+    vectors: dict[str, np.ndarray],
+    advance: Callable[[int], None],
+) -> Iterator[tuple[str, Wave]]:
+    """The waves of utterances, but of what was fetched only now, and is in the cache; fills `contents`, `vectors`."""
+    sounds = audio.decoded(manifest.audio_path(u) for u in utterances)
+    for u, sound in zip(utterances, sounds, strict=True):
+        advance(1)
+        if not isinstance(sound, AudioError) and sound.sha256:
+            contents[u.id] = bytes.fromhex(sound.sha256)
+            if (vector := earlier.get(contents[u.id])) is not None:
+                vectors[u.id] = vector
+                continue
+        yield u.id, sound if isinstance(sound, AudioError) else sound.wave
+
+
 def _contents(manifest: Manifest, utterances: Sequence[Utterance], pack: Pack | None) -> dict[str, bytes]:
     """Utterance id -> SHA-256 of the file's bytes, or of its samples in the pack; without what cannot be read."""
     if pack is not None:
         return {u.id: bytes.fromhex(pack.hashes[pack.index[u.id]]) for u in utterances if u.id in pack.index}
     workers = processors()
-    hashes = in_order(_hash_or_none, [manifest.audio_path(u) for u in utterances], workers, workers + 2)
+    hashes = in_order(_hash_or_none, (manifest.audio_path(u) for u in utterances), workers, workers + 2)
     return {u.id: content for u, content in zip(utterances, hashes, strict=True) if content}
 
 
-def _hash_or_none(path: Path) -> bytes | None:
+def _hash_or_none(path: Address) -> bytes | None:
     try:
         return bytes.fromhex(doors.sha256(path))
     except (OSError, ValueError):
@@ -127,7 +154,7 @@ def _hash_or_none(path: Path) -> bytes | None:
 
 def _stamps(manifest: Manifest, utterances: Sequence[Utterance]) -> dict[str, tuple[int, int] | None]:
     """Utterance id -> what changes when the file does."""
-    return {u.id: files.stamp(manifest.audio_path(u)) for u in utterances}
+    return {u.id: files.stamp(Path(manifest.audio_path(u))) for u in utterances}
 
 
 def _save_part(part: Path, embeddings: Embeddings | None, failures: dict[str, str]) -> None:

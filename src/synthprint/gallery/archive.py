@@ -4,7 +4,7 @@ An archive is a safetensors file whose tensors are the gallery's files, byte for
 gallery.json, segments/00001.safetensors); its metadata names the format, the extractor and the digest of gallery.json,
 which names those of the segments. So an archive is read by the door that tensors are read by: sizes are checked against
 what is there before memory or disk is taken, nothing is compressed, and no name in it becomes a path. The same gallery
-gives the same bytes. Its history is not in it.
+gives the same bytes. Neither its history nor its search is in it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def write_archive(gallery: Gallery, path: str | Path) -> None:
         GalleryError: a segment was damaged or taken away since the gallery was opened.
         OutputError: the file cannot be written.
     """
-    path, index = Path(path), files.json_bytes(gallery.index.to_dict())
+    path, index = Path(path), files.json_bytes(gallery.index.without_search().to_dict())
     with files.atomic(path) as temporary, temporary.open("wb") as archive:
         archive.write(_header(gallery, index))
         archive.write(index)

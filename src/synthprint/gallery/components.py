@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,12 +48,18 @@ def component_scores(scores: np.ndarray, values: Sequence[str | None]) -> tuple[
     """
     if not values or len(values) != len(scores):
         raise GalleryError(f"{len(scores)} sources need as many component values, and at least one, not {len(values)}")
+    names, order, starts = _grouped(tuple(values))
+    return names, np.maximum.reduceat(scores[order], starts, axis=0)
+
+
+@lru_cache(64)  # of a gallery they stay the same for all clips
+def _grouped(values: tuple[str | None, ...]) -> tuple[tuple[str | None, ...], np.ndarray, np.ndarray]:
+    """The values that occur, the sources [S] ordered by them, and where in that order each value begins [C]."""
     names = tuple(sorted({value for value in values if value is not None})) + (None,) * (None in values)
     place = {name: i for i, name in enumerate(names)}
     rows = np.array([place[value] for value in values])
     order = np.argsort(rows, kind="stable")
-    starts = np.searchsorted(rows[order], np.arange(len(names)))
-    return names, np.maximum.reduceat(scores[order], starts, axis=0)
+    return names, order, np.searchsorted(rows[order], np.arange(len(names)))
 
 
 def answer(
@@ -68,7 +75,7 @@ def answer(
     """
     names, found = component_scores(scores[:, None], values)
     order = np.argsort(-found[:, 0], kind="stable")
-    ranked = tuple((names[i], float(found[i, 0])) for i in order)
+    ranked = tuple(zip([names[i] for i in order.tolist()], found[order, 0].tolist(), strict=True))
     value, best = ranked[0]
     sure = best >= threshold and (len(ranked) == 1 or best - ranked[1][1] >= margin)
     return ComponentAnswer(value if sure else None, ranked)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from synthprint.errors import GalleryError
+from synthprint.addresses import Address
+from synthprint.errors import GalleryError, StoreError
 from synthprint.gallery.index import INDEX, REMEDY, BackendSetting, EnrolledClip, Index
 from synthprint.gallery.segments import Clips, SegmentPart, live
-from synthprint.reading import doors
+from synthprint.stores.fetching import sha256
 from synthprint.types import Embeddings
 
 
@@ -25,6 +26,7 @@ class Contents:
         clips: N enrolled clips; a sequence of `EnrolledClip`, kept as columns.
         vectors: [N, D] float32, their embeddings.
         owners: [N] int64, the source of each as an index into `names`.
+        segment_rows: [N, 2] int64, the number of the segment of each, and its row in that.
 
     Raises:
         GalleryError: the index and the segments do not fit together.
@@ -50,7 +52,7 @@ class Contents:
         self.index, self.names, self.vectors, self.clips = index, names, vectors, clips
         self.owners = rows[clips.owners] if index.aliases else clips.owners
         self.__dict__.pop("publisher_counts", None)
-        self._segments = _joined([numbers for _, _, numbers in parts], np.zeros(0, np.int64))  # of each clip
+        self.segment_rows = _joined([rows for _, _, rows in parts], np.zeros((0, 2), np.int64))
 
     def _unfit(self) -> GalleryError:
         return GalleryError(f"{self.folder}: {INDEX} and the segments do not fit together; {REMEDY}")
@@ -96,9 +98,9 @@ class Contents:
         at = self.clips.sources.index(source) if source in self.index.sources else -1
         return [self.clips[i] for i in np.flatnonzero(self.clips.owners == at).tolist()]
 
-    def enrolled_among(self, paths: Mapping[str, Path]) -> set[str]:
-        """Of files by id, those that are enrolled, by their content; what is no file is not."""
-        digests = {key: doors.sha256(path) for key, path in paths.items() if path.is_file()}
+    def enrolled_among(self, paths: Mapping[str, Address]) -> set[str]:
+        """Of clips by id, those that are enrolled, by their content; what cannot be read is not."""
+        digests = {key: digest for key, path in paths.items() if (digest := _digest(path))}
         enrolled = {self.clips[i].sha256 for i in self.clips.find_files(set(digests.values()))}
         return {key for key, digest in digests.items() if digest in enrolled}
 
@@ -109,6 +111,14 @@ class Contents:
     def find_aliases(self, source: str) -> tuple[str, ...]:
         """The other names of a source, sorted."""
         return tuple(sorted(alias for alias, name in self.index.aliases.items() if name == source))
+
+
+def _digest(path: Address) -> str:
+    """Of a clip; "" where there is none."""
+    try:
+        return "" if isinstance(path, Path) and not path.is_file() else sha256(path)
+    except StoreError:
+        return ""
 
 
 def _joined(parts: list[np.ndarray], empty: np.ndarray) -> np.ndarray:

@@ -70,6 +70,8 @@ def describe(before: Index, after: Index, enrolled: Sequence[str]) -> str:
         return f"alias {declared}"
     if separated := _aliases(after.aliases, before.aliases):
         return f"separation of the alias {separated}"
+    if before.search != after.search:
+        return f"choice of {after.search.name} as the search"
     return "calibration" if before.backends != after.backends else f"choice of {after.backend} as the backend"
 
 

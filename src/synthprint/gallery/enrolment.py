@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from synthprint.addresses import shown
 from synthprint.errors import AudioError, EmbeddingsError
-from synthprint.extractor.examining import UnusableClip, clips_in, examine_all, examined_digest
+from synthprint.extractor.examining import UnusableClip, examine_all, examined_digest
 from synthprint.extractor.manifest_embedding import embed_manifest
 from synthprint.extractor.runtime import Extractor
 from synthprint.gallery.additions import Enrolled
@@ -20,6 +21,7 @@ from synthprint.gallery.shipped import gallery_folder, own_gallery_folder
 from synthprint.model.model import Model, open_model
 from synthprint.sound.channels import AUTO
 from synthprint.sound.tracks import file_stamp
+from synthprint.stores.listing import listed
 from synthprint.types import Embeddings, Manifest, Utterance
 from synthprint.wording import printable
 
@@ -66,15 +68,15 @@ def from_files(
         EmbeddingsError: no clip is usable.
         GalleryError: a name cannot be printed.
     """
-    named = list(clips_in(paths))
-    examination = examine_all(extractor, [path for _, path in named], "enrolled", channel, "embedding")
+    stored = list(listed(paths))
+    examination = examine_all(extractor, stored, "enrolled", channel, "embedding")
     clips: list[EnrolledClip] = []
     remarks: dict[str, tuple[str, ...]] = {}
-    for (name, path), result in zip(named, examination.results, strict=True):
+    for met, result in zip(stored, examination.results, strict=True):
         if not isinstance(result, UnusableClip):
             clip, digest = result
-            clips.append(EnrolledClip(printable(name), source, digest, clip.conditions.duration_s, publisher))
-            remarks |= {str(path): clip.remarks} if clip.remarks else {}
+            clips.append(EnrolledClip(printable(met.name), source, digest, clip.conditions.duration_s, publisher))
+            remarks |= {shown(clip.path): clip.remarks} if clip.remarks else {}
     ids = tuple(map(str, range(len(clips))))  # of no account: the gallery takes those of the clips
     embeddings = Embeddings(ids, examination.vectors, extractor.digest)
     return Enrolment(embeddings, clips, {source: details}, examination.failures, remarks)

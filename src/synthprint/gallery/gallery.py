@@ -21,6 +21,7 @@ from synthprint.gallery import edits, history
 from synthprint.gallery.additions import Enrolled, check_enrolled, merged_sources, sort_out, with_free_ids
 from synthprint.gallery.contents import Contents
 from synthprint.gallery.index import SEGMENTS, BackendSetting, EnrolledClip, EnrolledSource, Index
+from synthprint.gallery.search_setting import SearchSetting
 from synthprint.gallery.segments import Clips, drop_segments, read_segments, segment_paths, write_segment
 from synthprint.gallery.starting import starting
 from synthprint.types import Embeddings
@@ -68,12 +69,12 @@ class Gallery(Contents):
         return Gallery.load(folder)
 
     def copy_files(self, place: Path) -> None:
-        """Write what this gallery consists of into the folder `place`."""
+        """Write what this gallery consists of into the folder `place`; its search, which it can do without, is not."""
         (place / SEGMENTS).mkdir()
         for segment in self.index.segments:
             for path in segment_paths(self.folder, segment):
                 shutil.copyfile(path, place / SEGMENTS / path.name)
-        self.index.write(place)
+        self.index.without_search().write(place)
 
     def reload(self) -> None:
         """Take up what was changed on disk since; only segments that are new are read."""
@@ -84,7 +85,7 @@ class Gallery(Contents):
         if index == self.index:
             return
         if index.segments[:count] == self.index.segments:
-            here = (self.vectors, self.clips, self._segments)
+            here = (self.vectors, self.clips, self.segment_rows)
             self._take_up(index, [here, *read_segments(self.folder, index, count)])
         else:
             self._take_up(index, read_segments(self.folder, index))
@@ -180,6 +181,16 @@ class Gallery(Contents):
         with self._changing():
             self._commit(backends={**self.index.backends, **backends}, backend=default or self.index.backend)
 
+    def set_search(self, search: SearchSetting) -> None:
+        """Store what finds the nearest clips.
+
+        Raises:
+            GalleryError: there is no such search.
+        """
+        search.check_name(self.folder)
+        with self._changing():
+            self._commit(search=search)
+
     def undo(self) -> str:
         """Take back the last edit of this gallery, whoever made it; returns what that was, in words.
 
@@ -199,7 +210,7 @@ class Gallery(Contents):
 
     def _enrolled_since(self, before: Index) -> tuple[str, ...]:
         """The sources of clips in segments that a former index does not name."""
-        new = ~np.isin(self._segments, [segment.number for segment in before.segments])
+        new = ~np.isin(self.segment_rows[:, 0], [segment.number for segment in before.segments])
         return tuple(self.clips.sources[i] for i in np.unique(self.clips.owners[new]).tolist())
 
     @contextmanager
@@ -216,11 +227,16 @@ class Gallery(Contents):
 
 
 def _steady(folder: Path, read: Callable[[Index], Read]) -> Read:
-    """What `read` makes of the index; again, where an edit was undone meanwhile, and a segment went with it."""
+    """What `read` makes of the index; again, where an edit was undone meanwhile, and a segment went with it.
+
+    An edit that is undone and done again has the same index, so an index that stays is read twice more.
+    """
+    left = 3
     while True:
         index = Index.read(folder)
         try:
             return read(index)
         except GalleryError:
-            if Index.read(folder) == index:
+            left -= Index.read(folder) == index
+            if not left:
                 raise

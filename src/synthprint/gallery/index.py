@@ -4,16 +4,16 @@
     GALLERY/segments/00001.safetensors   clips and their embeddings, see `segments`
     GALLERY/history/                     former indexes, so that an edit can be undone, see `history`
 
-A segment is written once and never changed; the index holds its digest and is written last, in one move. Format 1
-had a second file a segment; format 2 knew neither publishers nor titles. Both are read, and what is added to them is
-written as format 3.
+A segment is written once and never changed; the index holds its digest and is written last, in one move. Format 1 had a
+second file a segment; format 2 knew neither publishers nor titles; both are read, and written on as format 3. A gallery
+whose search is not exact is written as format 4, which versions before it refuse.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,8 @@ from msgspec import Meta
 from synthprint import files
 from synthprint.errors import GalleryError
 from synthprint.gallery.gate import GATE, Gate, build_gate
-from synthprint.gallery.rules import Rule
+from synthprint.gallery.rules import RULE, Rule, build_rule
+from synthprint.gallery.search_setting import EXACT, SEARCH, SearchSetting, build_search
 from synthprint.model.calibrations import SOURCES, SourceCalibrations, build_source_calibrations
 from synthprint.reading import doors
 from synthprint.reading.schemas import (
@@ -39,17 +40,14 @@ from synthprint.reading.schemas import (
     table_schema,
     within,
 )
-from synthprint.types import TrialCount
 
 FORMAT = "synthprint-gallery-3"
-READABLE = ("synthprint-gallery-1", "synthprint-gallery-2", FORMAT)
-INDEX, SEGMENTS = "gallery.json", "segments"
+SEARCHED = "synthprint-gallery-4"  # with a search that is not exact
+READABLE = ("synthprint-gallery-1", "synthprint-gallery-2", FORMAT, SEARCHED)
+INDEX, SEGMENTS, DEFAULT_BACKEND = "gallery.json", "segments", "centroid"
 MAX_INDEX_BYTES = 256 << 20
-DEFAULT_BACKEND = "centroid"
 SHA256 = re.compile(r"([0-9a-f]{64})?")
-_TRIALS: Any = table_schema(TrialCount, data=Annotated[str, Meta(max_length=1 << 16)])
 _COMPONENT: Any = Annotated[str, Meta(pattern=r"\A(?:family|vocoder)\Z")]
-_RULE: Any = table_schema(Rule, known=_TRIALS, unknown=_TRIALS)
 REMEDY = "restore the gallery from a copy, or enrol its sources again"
 
 
@@ -181,6 +179,7 @@ class Index:
         segments: those that count.
         removed: source -> number of the last segment at the time; its clips up to there do not count.
         aliases: another name of an enrolled source -> that source; both are enrolled.
+        search: what finds the nearest clips.
     """
 
     extractor: str
@@ -190,11 +189,18 @@ class Index:
     segments: tuple[SegmentEntry, ...] = ()
     removed: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    search: SearchSetting = field(default_factory=SearchSetting)
 
     def to_dict(self) -> dict[str, Any]:
         """What gallery.json holds."""
         backends = {name: setting.to_dict() for name, setting in self.backends.items()}
-        return {"format": FORMAT} | asdict(self) | {"backends": backends}
+        tables = {"format": FORMAT} | asdict(self) | {"backends": backends}
+        search = tables.pop("search")
+        return tables if self.search.name == EXACT else tables | {"format": SEARCHED, "search": search}
+
+    def without_search(self) -> Index:
+        """The same with the exact search: a copy shares no collection."""
+        return replace(self, search=SearchSetting())
 
     def write(self, folder: Path) -> None:
         """Write gallery.json, atomically."""
@@ -214,8 +220,8 @@ class Index:
             format_ = tables.pop("format", None)
             if format_ not in READABLE and isinstance(format_, str):
                 raise GalleryError(
-                    f"{folder}: is a gallery of format {short(format_)}; this version of synthprint reads {FORMAT!r}; "
-                    "use the version that wrote it, or enrol its sources again"
+                    f"{folder}: is a gallery of format {short(format_)}; this version of synthprint reads {SEARCHED!r} "
+                    "and before; use the version that wrote it, or enrol its sources again"
                 )
             return _index(checked({"format": format_, **tables}, _IndexTable))
         except OSError as error:
@@ -228,9 +234,9 @@ class Index:
 
 class _SettingTable(msgspec.Struct, forbid_unknown_fields=True):
     options: dict[str, Any]
-    rule: _RULE | None
+    rule: RULE | None
     calibrations: SOURCES | None = None
-    components: dict[_COMPONENT, _RULE] | None = None
+    components: dict[_COMPONENT, RULE] | None = None
     gate: GATE | None = None
 
 
@@ -253,6 +259,7 @@ class _IndexTable(msgspec.Struct, forbid_unknown_fields=True):
     segments: list[_SEGMENT]
     removed: dict[str, Count]
     aliases: dict[str, str] | None = None
+    search: SEARCH | None = None
 
 
 def _index(table: _IndexTable) -> Index:
@@ -273,25 +280,21 @@ def _index(table: _IndexTable) -> Index:
             segments.append(construct(SegmentEntry, segment))
     if len({segment.number for segment in segments}) < len(segments):  # its clips would be read, and count, again
         raise Refused("segments: the number of a segment is there twice")
-    aliases = dict(table.aliases or {})
-    return Index(table.extractor, table.backend, backends, sources, tuple(segments), dict(table.removed), aliases)
+    return Index(
+        table.extractor, table.backend, backends, sources, tuple(segments), dict(table.removed),
+        dict(table.aliases or {}), build_search(table.search),
+    )  # fmt: skip
 
 
 def _setting(table: _SettingTable) -> BackendSetting:
     with within("rule"):
-        rule = _rule(table.rule) if table.rule else None
+        rule = build_rule(table.rule) if table.rule else None
     with within("calibrations"):
         calibrations = build_source_calibrations(table.calibrations) if table.calibrations else None
     components = {}
     for name, one in (table.components or {}).items():
         with within("components", name):
-            components[name] = _rule(one)
+            components[name] = build_rule(one)
     with within("gate"):
         gate = build_gate(table.gate) if table.gate else None
     return BackendSetting(table.options, rule, calibrations, components, gate)
-
-
-def _rule(table: Any) -> Rule:
-    return construct(
-        Rule, table, known=construct(TrialCount, table.known), unknown=construct(TrialCount, table.unknown)
-    )

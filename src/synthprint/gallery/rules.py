@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from synthprint.errors import GalleryError
+from synthprint.reading.schemas import construct, table_schema
 from synthprint.types import IdentificationTrials, TrialCount
 
 OPERATING_POINTS = ("equal error", "false rejection", "false acceptance")
@@ -192,3 +195,14 @@ def _share_below(values: np.ndarray, weights: np.ndarray, cuts: np.ndarray) -> n
     order = np.argsort(values, kind="stable")
     sums = np.concatenate([[0.0], np.cumsum(weights[order])])
     return sums[np.searchsorted(values[order].astype(np.float64), cuts, side="left")]
+
+
+_TRIALS: Any = table_schema(TrialCount, data=Annotated[str, Meta(max_length=1 << 16)])
+RULE: Any = table_schema(Rule, known=_TRIALS, unknown=_TRIALS)  # the schema of what an index says of a rule
+
+
+def build_rule(table: Any) -> Rule:
+    """The rule of a table that fits RULE."""
+    return construct(
+        Rule, table, known=construct(TrialCount, table.known), unknown=construct(TrialCount, table.unknown)
+    )

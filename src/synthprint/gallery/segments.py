@@ -173,7 +173,7 @@ class Clips(Sequence[EnrolledClip]):
 
 SegmentPart: TypeAlias = tuple[
     np.ndarray, Clips, np.ndarray
-]  # vectors [N, D], clips, number of the segment of each [N]
+]  # vectors [N, D], clips, number of the segment of each and its row in that [N, 2]
 
 
 def segment_paths(gallery: Path, segment: SegmentEntry) -> list[Path]:
@@ -230,13 +230,17 @@ def read_segment(gallery: Path, segment: SegmentEntry, extractor: str) -> tuple[
 def read_segments(folder: Path, index: Index, skipped: int = 0) -> list[SegmentPart]:
     """The segments that the index names after the first `skipped`; see `read_segment`."""
     read = [(segment, *read_segment(folder, segment, index.extractor)) for segment in index.segments[skipped:]]
-    return [(vectors, clips, np.full(len(clips), segment.number)) for segment, vectors, clips in read]
+    return [(vectors, clips, _rows(segment.number, len(clips))) for segment, vectors, clips in read]
+
+
+def _rows(number: int, clips: int) -> np.ndarray:
+    return np.stack([np.full(clips, number), np.arange(clips)], axis=1)
 
 
 def live(index: Index, vectors: np.ndarray, clips: Clips, segments: np.ndarray) -> SegmentPart:
     """What was not removed since it was enrolled."""
     removed = np.array([index.removed.get(name, 0) for name in clips.sources])
-    kept = segments > removed[clips.owners]
+    kept = segments[:, 0] > removed[clips.owners]
     if kept.all():
         return vectors, clips, segments
     return vectors[kept], clips.take(np.flatnonzero(kept)), segments[kept]

@@ -14,13 +14,15 @@ from typing import Literal
 import numpy as np
 
 from synthprint.background import in_order, processors
-from synthprint.errors import AudioError
+from synthprint.errors import AudioError, MissingDependency, StoreError
 from synthprint.progress import track
 from synthprint.reading import doors
 from synthprint.sound import audio
 from synthprint.sound.audio import AudioInfo
 from synthprint.sound.tracks import file_name
 from synthprint.sound.traits import FRAME_S, Traits, measure
+from synthprint.stores.fetching import Fetchable, local_copy
+from synthprint.stores.retrying import NOWHERE
 
 Problem = Literal["missing-file", "empty-file", "unreadable-file", "not-finite", "too-short", "silent-file"]
 
@@ -45,17 +47,26 @@ class Inspection:
     traits: Traits | None = None
 
 
-def inspect(path: Path, *, decode: bool = True) -> Inspection:
-    """Look at one file: its bytes and header, and with `decode` its samples. Never raises on account of the file."""
+def inspect(path: Fetchable, *, decode: bool = True) -> Inspection:
+    """Look at one file: its bytes and header, and with `decode` its samples. Never raises on account of the file.
+
+    Raises:
+        MissingDependency: the driver of the store where it lies is not installed.
+    """
     try:
-        return _inspect(path, decode)
+        with local_copy(path) as file:
+            return _inspect(file, decode)
+    except MissingDependency:
+        raise
+    except StoreError as error:
+        return Inspection("missing-file" if error.reason == NOWHERE else "unreadable-file", error.reason)
     except AudioError as error:
         return Inspection("unreadable-file", error.reason)
     except Exception as error:  # one bad file must never end a run over a million
         return Inspection("unreadable-file", f"{type(error).__name__}: {error}")
 
 
-def inspect_all(paths: Sequence[Path], decode: Sequence[bool], workers: int | None = None) -> list[Inspection]:
+def inspect_all(paths: Sequence[Fetchable], decode: Sequence[bool], workers: int | None = None) -> list[Inspection]:
     """`inspect` for each of `paths`, in order, on `workers` threads (None: a few more than there are processors).
 
     Threads do, because reading, hashing, decoding and the FFT all release the interpreter.

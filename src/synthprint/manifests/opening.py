@@ -8,7 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 from synthprint import shelves
+from synthprint.addresses import SHARD_ENDINGS, ending, placed
 from synthprint.errors import ManifestError
+from synthprint.manifests.elsewhere import elsewhere
 from synthprint.reading.doors import check_link, ending_in
 from synthprint.types import Manifest
 
@@ -22,14 +24,19 @@ def open_manifest(path: str | os.PathLike[str], protocol: str | None = None) -> 
     `source_seen` and `language_seen` are filled in from the train split where the data set does not give them.
 
     Args:
-        path: a table, or a data set's root folder.
+        path: a table, a data set's root folder, a shard, or the address of a table, a prefix or a shard; of the last
+            two the sources are folders, as on a disk.
         protocol: a name on the protocols shelf; None looks for one.
 
     Raises:
-        ManifestError: nothing recognises `path`, or what it found does not hold together.
+        ManifestError: nothing recognises `path`, or what it found does not hold together, or it cannot be fetched.
+        MissingDependency: the driver of the store where it lies is not installed.
         ShelfError: there is no such protocol.
     """
-    path = Path(path)
+    place = placed(os.fspath(path))
+    if isinstance(place, str) or ending(place) in SHARD_ENDINGS:
+        return elsewhere(str(place), protocol).with_seen()
+    path = place
     if not path.exists():
         with ending_in(ManifestError, path):
             check_link(path)

@@ -3,6 +3,8 @@
     FOLDER/audio.i16      all samples, 16 kHz mono, int16, one recording after another
     FOLDER/index.jsonl    a line per decoded file: path, size, mtime_ns, sha256 of its samples, offset, length
 
+Of a clip that lies elsewhere the path is its address, and mtime_ns a number that its store's stamp gives.
+
 The store is addressed by content: recordings with the same samples share one place. It grows by appending,
 samples first and then the line, so a build that was killed goes on where it was.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,13 +22,15 @@ from typing import Any
 
 import numpy as np
 
+from synthprint.addresses import is_remote, placed
 from synthprint.errors import AudioError, ManifestError, OutputError
-from synthprint.files import cache_folder, locked, stamp
+from synthprint.files import cache_folder, locked
 from synthprint.progress import track
 from synthprint.reading.doors import JsonReader
 from synthprint.reading.schemas import Refused, Sha256, construct, table_schema
 from synthprint.sound import audio
 from synthprint.sound.waves import SILENT, AnyWave, blocks, is_silent
+from synthprint.stores.stamps import stamps
 from synthprint.types import Manifest
 
 INT16_FULL_SCALE = 32767
@@ -124,9 +128,10 @@ def pack(manifest: Manifest, folder: Path | None = None) -> Pack:
         ManifestError: no utterance could be decoded, or the folder cannot be written.
     """
     folder = folder or default_folder(manifest)
-    paths = [os.path.abspath(manifest.audio_path(u)) for u in manifest]
+    places = [manifest.audio_path(u) for u in manifest]
+    paths = [place if isinstance(place, str) else os.path.abspath(place) for place in places]
     with writable(folder, "the decoded audio"), locked(folder):
-        entries = _read_index(folder)
+        entries = _read_index(folder, set(paths))
         reasons = _append(list(dict.fromkeys(path for path in paths if path not in entries)), folder, entries)
     failures = {u.path: reasons[path] for u, path in zip(manifest, paths, strict=True) if path in reasons}
     usable = tuple(u for u in manifest if u.path not in failures)
@@ -156,8 +161,11 @@ def writable(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def _read_index(folder: Path) -> dict[str, _Entry]:
-    """The entries whose files are unchanged, by path; cuts off what a kill left half written."""
+def _read_index(folder: Path, asked: Container[str]) -> dict[str, _Entry]:
+    """The entries whose clips are unchanged, by path; cuts off what a kill left half written.
+
+    No store is asked for a clip that is not `asked` for.
+    """
     index, samples = folder / INDEX, folder / SAMPLES
     index.touch()
     samples.touch()
@@ -173,7 +181,9 @@ def _read_index(folder: Path) -> dict[str, _Entry]:
                 end = max(end, entry.offset + entry.length)
                 entries[entry.path] = entry
     os.truncate(samples, end * SAMPLE_BYTES)
-    return {path: e for path, e in entries.items() if stamp(Path(path)) == (e.size, e.mtime_ns)}
+    held_paths = [path for path in entries if path in asked or not is_remote(path)]
+    now = zip(held_paths, stamps([placed(path) for path in held_paths]), strict=True)
+    return {path: entries[path] for path, at in now if at == (entries[path].size, entries[path].mtime_ns)}
 
 
 def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[str, str]:
@@ -183,10 +193,10 @@ def _append(paths: list[str], folder: Path, entries: dict[str, _Entry]) -> dict[
         return reasons
     by_content = {entry.sha256: entry for entry in entries.values()}
     # Files are stamped before they are read: one that is changed meanwhile is decoded again the next time.
-    stamps = [stamp(Path(path)) or (0, 0) for path in paths]
-    sounds = audio.decoded([Path(path) for path in paths])
+    stamped_at = [at or (0, 0) for at in stamps([placed(path) for path in paths])]
+    sounds = audio.decoded([placed(path) for path in paths])
     with open(folder / SAMPLES, "ab") as samples, open(folder / INDEX, "a", encoding="utf-8") as index:
-        for path, stamped, sound in track(zip(paths, stamps, sounds, strict=True), "decoding", total=len(paths)):
+        for path, stamped, sound in track(zip(paths, stamped_at, sounds, strict=True), "decoding", total=len(paths)):
             if isinstance(sound, AudioError) or is_silent(sound.wave):
                 reasons[path] = sound.reason if isinstance(sound, AudioError) else SILENT
                 continue

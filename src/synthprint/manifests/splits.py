@@ -136,7 +136,8 @@ def joined(
     for name, manifest in corpora.items():
         stays = name in keep_splits
         for u in manifest if stays else with_splits(manifest, held.get(name, HeldOut()), publishers):
-            path, extra = str(manifest.audio_path(u).absolute()), {**u.extra, COLUMN: name}
+            place, extra = manifest.audio_path(u), {**u.extra, COLUMN: name}
+            path = place if isinstance(place, str) else str(place.absolute())
             changed = replace(u, id=f"{name}/{u.id}", path=path, extra=extra, source_seen=None, language_seen=None)
             utterances.append(changed)
     if caps:

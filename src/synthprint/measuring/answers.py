@@ -87,7 +87,9 @@ class AnswerRates:
         self._scorer = self._backend.enrol(gallery.vectors, gallery.owners, gallery.publishers)
         paths = {u.id: clips.audio_path(u) for u in clips}
         enrolled = gallery.enrolled_among(paths)
-        self._outside = {key for key, path in paths.items() if path.is_file() and key not in enrolled}
+        self._outside = {
+            key for key, path in paths.items() if (isinstance(path, str) or path.is_file()) and key not in enrolled
+        }
 
     def rates(self, clips: Labelled) -> dict[str, Any]:
         """False rejection, false acceptance and accuracy."""

@@ -18,7 +18,7 @@ from synthprint.gallery.index import EnrolledClip
 from synthprint.manifests.splits import position
 from synthprint.manifests.spreading import spread
 from synthprint.measuring.source_names import SourceNames
-from synthprint.reading import doors
+from synthprint.stores.fetching import sha256
 from synthprint.types import Embeddings, Manifest, Utterance
 
 GALLERY = "gallery"  # in a model's folder
@@ -77,8 +77,7 @@ class EnrolmentPlan:
         admitted = self.clips(manifest) & set(embeddings.ids)
         enrolled = [u for u in manifest if u.id in admitted]
         clips = [
-            EnrolledClip(u.id, u.source, doors.sha256(manifest.audio_path(u)), u.duration_s, u.publisher)
-            for u in enrolled
+            EnrolledClip(u.id, u.source, sha256(manifest.audio_path(u)), u.duration_s, u.publisher) for u in enrolled
         ]
         sources = {u.source: self.names.completed(u.source, enrolled_source(u)) for u in enrolled}
         Enrolment(embeddings.select([u.id for u in enrolled]), clips, sources, {}).into(gallery, force=True, half=True)

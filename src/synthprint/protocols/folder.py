@@ -9,9 +9,10 @@ and folders are passed over, and so are files that are not audio by their ending
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from synthprint.addresses import AUDIO_ENDINGS
 from synthprint.errors import ManifestError
 from synthprint.reading.doors import check_link, ending_in
 from synthprint.types import SPLITS, Manifest, Utterance
@@ -19,13 +20,6 @@ from synthprint.types import SPLITS, Manifest, Utterance
 LICENCE = "your own audio: the licence that it came with"
 CITATION = "your own audio: whatever its makers ask to be cited"
 ADDRESS = "a folder of this machine"
-
-# fmt: off
-AUDIO_ENDINGS = frozenset((
-    ".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".gsm", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus",
-    ".w64", ".wav", ".webm", ".wma",
-))
-# fmt: on
 
 
 def recognises(root: Path) -> bool:
@@ -49,6 +43,19 @@ def read(root: Path) -> Manifest:
     if not parts:
         endings = " ".join(sorted(AUDIO_ENDINGS))
         raise ManifestError(f"{root}: no audio below this folder; files with these endings were looked for: {endings}")
+    utterances = tuple(
+        Utterance("/".join(p), "/".join(p), source, split=split)
+        for p, (source, split) in zip(parts, labels(parts, root), strict=True)
+    )
+    return Manifest(utterances, root, root.resolve().name or "folder")
+
+
+def labels(parts: Sequence[Sequence[str]], root: str | Path) -> list[tuple[str, str | None]]:
+    """The source and split of files by their paths below `root`, in parts.
+
+    Raises:
+        ManifestError: one lies where it has no source.
+    """
     depth = 1 if all(p[0] in SPLITS for p in parts if len(p) > 1) else 0
     stray = [p for p in parts if len(p) < depth + 2]
     if stray:
@@ -57,10 +64,7 @@ def read(root: Path) -> Manifest:
             f"{root}: {len(stray)} audio file(s) have no source folder, the first is {'/'.join(stray[0])!r}; "
             f"move each into {form}"
         )
-    utterances = tuple(
-        Utterance(id="/".join(p), path="/".join(p), source=p[depth], split=p[0] if depth else None) for p in parts
-    )
-    return Manifest(utterances, root, root.resolve().name or "folder")
+    return [(p[depth], p[0] if depth else None) for p in parts]
 
 
 def audio_files(root: Path) -> Iterator[Path]:

@@ -46,6 +46,10 @@ class LostError(Exception):
     """A child is of no use any more; the message goes on from the name of a file."""
 
 
+class KilledError(LostError):
+    """A child was killed by a signal that no decoder gets of itself."""
+
+
 class Conversation:
     """With a child, over its standard input and output.
 

@@ -36,11 +36,13 @@ class Sound:
         wave: [T] float32 at 16 kHz, within ±1; a long one lies in a temporary file.
         remarks: what is odd about the file, in sentences without a subject: "has a header that …".
         stamp: of the file, when it was read.
+        sha256: hex, of the bytes of a clip that was fetched; None of a file of this machine.
     """
 
     wave: AnyWave
     remarks: tuple[str, ...]
     stamp: Stamp
+    sha256: str | None = None
 
 
 class LongSound(Exception):
@@ -89,7 +91,7 @@ def room(path: Path) -> Iterator[None]:
         raise AudioError(path, reason) from error
 
 
-def section(path: Path, track: Track, first: int, count: int | None, channel: str) -> np.ndarray:
+def section(path: str | Path, track: Track, first: int, count: int | None, channel: str) -> np.ndarray:
     """`count` samples of a track that libsndfile reads, from `first` on, both at SAMPLE_RATE; None: all that follow.
 
     Returns:

@@ -24,9 +24,10 @@ from synthprint.errors import AudioError
 from synthprint.reading.schemas import construct
 from synthprint.sound import decoding, decoding_child
 from synthprint.sound.confinement import Confinement
-from synthprint.sound.conversation import DAMAGED, NOISE, Conversation, DecodingAnswer, LostError
+from synthprint.sound.conversation import DAMAGED, NOISE, Conversation, DecodingAnswer, KilledError, LostError
 from synthprint.sound.waves import BLOCK_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE, AnyWave, WaveStore
 
+MORE_CHILDREN = 2  # that are asked where others killed the one before, as a system does that is short of memory
 STARTING_S = 60.0  # on a machine that is very busy
 # What a child needs of the environment: programs, libraries, and no threads of its own.
 INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE")
@@ -134,16 +135,7 @@ class DecodingWorker:
             AudioError: of the file, or of what became of its child, which has then been ended.
         """
         try:
-            self._prepare()
-            try:
-                self._talk.send(request)
-            except BrokenPipeError:  # it was killed while it waited for work, which is not this file's fault
-                self.end()
-                self._prepare()
-                with suppress(BrokenPipeError):  # then it has no answer either
-                    self._talk.send(request)
-            self.files += 1
-            answer = self._receive(self._seconds, f"does not decode within {self._seconds:g} s; {_remedy()}")
+            answer = self._answer(request)
         except LostError as error:
             self.end()
             raise AudioError(path, str(error) if self._is_wanted else STOPPED) from None
@@ -155,6 +147,20 @@ class DecodingWorker:
         if answer.fault is not None:
             raise AudioError(path, f"breaks its decoder ({answer.fault}); {DAMAGED}")
         return answer
+
+    def _answer(self, request: Mapping[str, Any]) -> DecodingAnswer:
+        """What a child says, or the next one where others have killed it: that is not this file's fault."""
+        for _ in range(MORE_CHILDREN):
+            with suppress(KilledError):
+                return self._first_answer(request)
+        return self._first_answer(request)
+
+    def _first_answer(self, request: Mapping[str, Any]) -> DecodingAnswer:
+        self._prepare()
+        with suppress(BrokenPipeError):  # it was killed while it waited for work, and has no answer
+            self._talk.send(request)
+        self.files += 1
+        return self._receive(self._seconds, f"does not decode within {self._seconds:g} s; {_remedy()}")
 
     def prepare(self, path: Path) -> Confinement:
         """Wait until the child is ready, for `path`; which limits hold.
@@ -183,7 +189,7 @@ class DecodingWorker:
             try:
                 answer = self._receive(STARTING_S, f"nothing came within {STARTING_S:g} s")
             except LostError as error:
-                raise LostError(f"{NO_START} ({error})") from None
+                raise type(error)(f"{NO_START} ({error})") from None
             if answer.ready is None:
                 raise LostError(f"{NO_START} ({answer.fault})")
             self.confinement = construct(Confinement, answer.ready)
@@ -194,11 +200,12 @@ class DecodingWorker:
         try:
             return self._talk.receive(seconds, late)
         except EOFError:
-            raise LostError(self._end_in_words()) from None
+            status = self.end()
+            lost = KilledError if status == -signal.SIGKILL else LostError
+            raise lost(self._in_words(status)) from None
 
-    def _end_in_words(self) -> str:
-        """What became of a child that said no more."""
-        status = self.end()
+    def _in_words(self, status: int | None) -> str:
+        """What became of a child that said no more, by its exit status."""
         if status == decoding_child.OUT_OF_MEMORY:
             mib = self._setup["memory_bytes"] >> 20
             return f"needs more than {mib} MiB of memory to be decoded; {_remedy('memory')}"

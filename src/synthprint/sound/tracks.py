@@ -18,11 +18,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from synthprint.addresses import Address, shown
 from synthprint.errors import AudioError
 from synthprint.reading import doors
 from synthprint.sound import foreign, quiet
 from synthprint.sound.containers.layout import layout
 from synthprint.sound.containers.parts import FileBytes, Layout, Part, PartFile, disagreement, duration
+from synthprint.stores import stamps
 
 RATES = (1_000, 1_000_000)  # Hz; a header that claims another sample rate is damaged
 UNKNOWN_FRAMES = 1 << 48  # a length from here on stands for "not known"
@@ -145,15 +147,18 @@ def _stamp(status: os.stat_result) -> Stamp:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def file_stamp(path: Path) -> Stamp | None:
-    """Of a file as it is now; None where there is none."""
+def file_stamp(path: Address) -> Stamp | None:
+    """Of a file, or of what lies at an address, as it is now; None where there is none."""
+    if isinstance(path, str):
+        size_and_number = stamps.stamp(path)
+        return (0, 0, *size_and_number) if size_and_number else None
     try:
         return _stamp(path.stat())
     except (OSError, ValueError):
         return None
 
 
-def check_unchanged(path: Path, stamp: Stamp | None) -> None:
+def check_unchanged(path: Address, stamp: Stamp | None) -> None:
     """Make sure that a file is still the one that was read.
 
     Raises:
@@ -161,9 +166,9 @@ def check_unchanged(path: Path, stamp: Stamp | None) -> None:
     """
     now = file_stamp(path)
     if now is None:
-        raise AudioError(path, VANISHED)
+        raise AudioError(shown(path), VANISHED)
     if now != stamp:
-        raise AudioError(path, CHANGED)
+        raise AudioError(shown(path), CHANGED)
 
 
 def _tracks(path: Path, descriptor: int, parts: tuple[Part, ...], temporary: ExitStack) -> tuple[list[Track], int]:

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from synthprint.addresses import shown
 from synthprint.calibration.alternatives import Weighed, weigh
 from synthprint.calibration.calibration import Calibration, Evidence
 from synthprint.calibration.verbal import SAME_OR_DIFFERENT, strength
 from synthprint.errors import AudioError
-from synthprint.extractor.examining import clips_in, examine_files
+from synthprint.extractor.examining import examine_files
 from synthprint.model.detector import SYNTHETIC_ANSWER, DetectorAnswer
 from synthprint.model.model import Model, open_model
 from synthprint.sound.channels import AUTO
+from synthprint.stores.listing import StoredClip, listed
 from synthprint.vectors.directions import cosines, unit
 
 
@@ -112,7 +114,7 @@ def compare(
         EmbeddingsError: a set has no usable clip.
     """
     model = open_model(model, threads)
-    first, second = (_embedded(model, _paths(side), channel) for side in (a, b))
+    first, second = (_embedded(model, _clips(side), channel) for side in (a, b))
     score = float(cosines(first.direction[None], second.direction[None])[0, 0])
     warnings = [*first.warnings, *second.warnings]
     if both := set(first.paths) & set(second.paths):
@@ -142,19 +144,21 @@ def _of_two_kinds(human: Mapping[str, DetectorAnswer]) -> Iterator[str]:
         yield f"{spoken[0]} is human speech by the evidence: what is compared then is no system"
 
 
-def _paths(side: str | Path | Sequence[str | Path]) -> list[Path]:
-    return [path for _, path in clips_in([side] if isinstance(side, str | Path) else side)]
+def _clips(side: str | Path | Sequence[str | Path]) -> list[StoredClip]:
+    return list(listed([side] if isinstance(side, str | Path) else side))
 
 
-def _embedded(model: Model, paths: Sequence[Path], channel: str) -> _Set:
-    examination = examine_files(model.extractor, paths, channel, beside=model.beside)
-    for path, reason in examination.failures.items() if len(paths) == 1 else ():
+def _embedded(model: Model, stored: Sequence[StoredClip], channel: str) -> _Set:
+    examination = examine_files(model.extractor, stored, channel, beside=model.beside)
+    for path, reason in examination.failures.items() if len(stored) == 1 else ():
         raise AudioError(path, reason)
     examination.check_usable("compared")
     clips = [clip for clip, _ in examination.usable]
     warnings = [
-        f"{clip.path}: {note}" for clip in clips for note in (*clip.remarks, *model.beyond_limits(clip.conditions))
+        f"{shown(clip.path)}: {note}"
+        for clip in clips
+        for note in (*clip.remarks, *model.beyond_limits(clip.conditions))
     ]
     direction = unit(examination.vectors).mean(axis=0, dtype=np.float64)
-    human = {str(clip.path): said for clip in clips if (said := model.heard(clip.beside))}
-    return _Set(tuple(str(clip.path) for clip in clips), direction, tuple(warnings), examination.failures, human)
+    human = {shown(clip.path): said for clip in clips if (said := model.heard(clip.beside))}
+    return _Set(tuple(shown(clip.path) for clip in clips), direction, tuple(warnings), examination.failures, human)

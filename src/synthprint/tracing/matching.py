@@ -13,6 +13,8 @@ from synthprint.gallery.backend import fitted_backend
 from synthprint.gallery.gallery import Gallery
 from synthprint.gallery.index import EnrolledClip
 from synthprint.gallery.rules import DEFAULT_MARGIN, Rule
+from synthprint.gallery.search_setting import EXACT
+from synthprint.gallery.searching import SearchedClips
 from synthprint.model.detector import DetectorAnswer
 from synthprint.model.model import Model
 from synthprint.shelves import SourceScorer
@@ -85,12 +87,9 @@ class Matcher:
             raise GalleryError(
                 f"{self.gallery.folder}: holds vectors of size {self.gallery.vectors.shape[1]}, not {test.shape[1]}"
             )
-        most = max(self.nearest, 1)
-        if self._scorer is self._clips:
-            scores, nearest, similar = self._clips.search(test, most)
-        else:
+        scores, nearest, similar = self._clips.search(test, max(self.nearest, 1))
+        if not self._scores_by_clips:
             scores = self._scorer(test)
-            _, nearest, similar = self._clips.search(test, most)
         outputs = self._reader.gate_outputs(scores)
         gated = [None] * len(paths) if outputs is None else outputs.tolist()
         clips = zip(paths, conditions or [None] * len(paths), remarks or [()] * len(paths), gated, strict=True)
@@ -115,7 +114,7 @@ class Matcher:
         margin = rule.margin if rule else DEFAULT_MARGIN
         close = 0 if unknown else np.count_nonzero(best - scores.astype(np.float64) < margin)
         order = np.argsort(-scores, kind="stable")[: max(self.top, close, 1)]
-        ranked = [reader.candidate(i, float(scores[i])) for i in order.tolist()]
+        ranked = [reader.candidate(i, float(scores[i])) for i in order.tolist() if scores[i] > -np.inf]
         clips = [(self.gallery.clips[i], float(cosine)) for i, cosine in zip(nearest, similar, strict=True)]
         outside = self.model.beyond_limits(conditions) if conditions else ()
         return Trace(
@@ -136,6 +135,7 @@ class Matcher:
                 *may_be_human(ranked, unknown),
                 *one_publisher(ranked[0], unknown),
                 *self.warnings,
+                *self._search_warnings,
                 *_same_recording(*clips[0]),
             ),
             unknown_lr=reader.unknown_lr(best, gate),
@@ -145,6 +145,7 @@ class Matcher:
             conditions=conditions,
             outside=outside,
             gate=gate,
+            approximate=self._approximate,
         )
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
@@ -180,11 +181,32 @@ class Matcher:
         return fitted_backend(opened, self.backend).enrol(opened.vectors, opened.owners, opened.publishers)
 
     @cached_property
-    def _clips(self) -> ClosestClips:
+    def _clips(self) -> ClosestClips | SearchedClips:
         """The search for the nearest clips: the scorer itself, where it searches these very vectors."""
-        if isinstance(self._scorer, ClosestClips) and self._scorer.vectors is self.gallery.vectors:
-            return self._scorer
-        return ClosestClips(self.gallery.vectors, np.zeros(len(self.gallery.vectors), np.int64))
+        scorer, opened = self._scorer, self.gallery
+        if opened.index.search.name != EXACT:
+            # A gate and components ask for the scores of all sources, which candidates alone do not give.
+            asks_all = self._reader.gate or opened.setting(self.backend).components
+            return SearchedClips(opened, scorer.k if isinstance(scorer, ClosestClips) and not asks_all else None)
+        if isinstance(scorer, ClosestClips) and scorer.vectors is opened.vectors:
+            return scorer
+        return ClosestClips(opened.vectors, np.zeros(len(opened.vectors), np.int64))
+
+    @property
+    def _scores_by_clips(self) -> bool:
+        """Whether the search for the nearest clips gives the scores, too."""
+        return self._clips is self._scorer or (isinstance(self._clips, SearchedClips) and self._clips.k is not None)
+
+    @property
+    def _approximate(self) -> bool:
+        return isinstance(self._clips, SearchedClips) and self._clips.approximate
+
+    @property
+    def _search_warnings(self) -> Iterator[str]:
+        if self._approximate:
+            what = "sources were" if self._scores_by_clips else "the nearest clips were"
+            name = self.gallery.index.search.name
+            yield f"{what} looked for by an approximate search ({name}): a closer may be missing"
 
     @cached_property
     def _reader(self) -> Reader:

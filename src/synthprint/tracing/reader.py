@@ -87,11 +87,17 @@ class Reader:
 
     def components(self, scores: np.ndarray) -> Mapping[str, ComponentAnswer]:
         """The family and the vocoder, from the scores [S], where a rule was measured for them."""
-        answers = {}
-        for name, rule in self._gallery.setting(self._backend).components.items():
-            values = [getattr(self._gallery.index.sources[source], name) for source in self._gallery.names]
-            answers[name] = components.answer(scores, values, rule.threshold, rule.margin)
-        return answers
+        return {
+            name: components.answer(scores, self._values[name], rule.threshold, rule.margin)
+            for name, rule in self._gallery.setting(self._backend).components.items()
+        }
+
+    @cached_property
+    def _values(self) -> Mapping[str, tuple[str | None, ...]]:
+        """Component -> that of each source, where a rule was measured for it."""
+        sources = [self._gallery.index.sources[name] for name in self._gallery.names]
+        rules = self._gallery.setting(self._backend).components
+        return {name: tuple(getattr(source, name) for source in sources) for name in rules}
 
     def warnings(self) -> Iterator[str]:
         """What makes every answer of this gallery less sure, in words."""

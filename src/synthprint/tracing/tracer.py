@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthprint.addresses import shown
 from synthprint.errors import AudioError
 from synthprint.extractor.embedding import embed_beside, embed_wave
 from synthprint.extractor.examining import BATCH_CLIPS, ExaminedClip, UnusableClip, describe_remarks, examined
@@ -22,6 +23,7 @@ from synthprint.model.tunings import TimelineTuning
 from synthprint.sound import audio
 from synthprint.sound.channels import AUTO
 from synthprint.sound.conditions import conditions
+from synthprint.stores.fetching import Fetchable, address_of
 from synthprint.tracing.comparison import Comparison, compare
 from synthprint.tracing.matching import Matcher
 from synthprint.tracing.timeline import Timeline, trace_over_time
@@ -87,16 +89,16 @@ class Tracer(Matcher):
         """What embeds: that of the model."""
         return self.model.extractor
 
-    def trace(self, path: str | Path) -> Trace:
-        """Trace one file.
+    def trace(self, path: Fetchable) -> Trace:
+        """Trace one clip: a file, or what lies at an address.
 
         Raises:
             AudioError: it is not usable audio.
             GalleryError: nothing is enrolled.
         """
-        (clip,) = examined(self.extractor, [Path(path)], self.channel, beside=self.model.beside)
+        (clip,) = examined(self.extractor, [path], self.channel, beside=self.model.beside)
         if isinstance(clip, UnusableClip):
-            raise AudioError(path, clip.reason)
+            raise AudioError(shown(clip.path), clip.reason)
         return self.answer_clips([clip])[0]
 
     def trace_wave(self, wave: np.ndarray, sample_rate: int, name: str = "clip") -> Trace:
@@ -119,19 +121,23 @@ class Tracer(Matcher):
         human = [self.model.heard(embedded.beside)]
         return self.answer_many(embedded.vector[None], [name], [conditions(mono)], [notes], human)[0]
 
-    def trace_many(self, paths: Iterable[str | Path]) -> Iterator[Trace | Failure]:
-        """Trace files as they come, in order; a file that is not usable audio gives a `Failure` in its place.
+    def trace_many(self, paths: Iterable[Fetchable]) -> Iterator[Trace | Failure]:
+        """Trace clips as they come, in order; one that is not usable audio gives a `Failure` in its place.
+
+        Args:
+            paths: of files, addresses, or what `stores.listing.listed` gave.
 
         Raises:
             GalleryError: nothing is enrolled.
+            MissingDependency: the driver of a store is not installed.
         """
-        clips = examined(self.extractor, [Path(path) for path in paths], self.channel, beside=self.model.beside)
+        clips = examined(self.extractor, paths, self.channel, beside=self.model.beside)
         while batch := list(islice(clips, BATCH_CLIPS)):
             usable = [clip for clip in batch if isinstance(clip, ExaminedClip)]
             answers = iter(self.answer_clips(usable))
             for clip in batch:
                 if isinstance(clip, UnusableClip):
-                    yield Failure(str(clip.path), clip.reason)
+                    yield Failure(shown(clip.path), clip.reason)
                 else:
                     yield next(answers)
 
@@ -139,7 +145,7 @@ class Tracer(Matcher):
         """How alike two clips or sets of clips are, and what that is worth; see `comparison.compare`."""
         return compare(a, b, self.model, self.channel)
 
-    def timeline(self, path: str | Path, tuning: TimelineTuning | None = None) -> Timeline:
+    def timeline(self, path: Fetchable, tuning: TimelineTuning | None = None) -> Timeline:
         """Look for changes of source in a file, and trace the parts between them.
 
         Args:
@@ -150,22 +156,22 @@ class Tracer(Matcher):
             AudioError: it is not usable audio.
             GalleryError: nothing is enrolled.
         """
-        sound = audio.decode(Path(path), self.channel)
-        return trace_over_time(self, sound.wave, str(path), describe_remarks(sound), tuning)
+        sound = audio.decode(path, self.channel)
+        return trace_over_time(self, sound.wave, shown(address_of(path)), describe_remarks(sound), tuning)
 
-    def embed(self, path: str | Path) -> np.ndarray:
+    def embed(self, path: Fetchable) -> np.ndarray:
         """The embedding [D] of one file, L2-normalised.
 
         Raises:
             AudioError: it is not usable audio.
         """
-        return embed_wave(self.extractor, audio.decode(Path(path), self.channel).wave, path)[0]
+        return embed_wave(self.extractor, audio.decode(path, self.channel).wave, shown(address_of(path)))[0]
 
     def answer_clips(self, clips: Sequence[ExaminedClip]) -> list[Trace]:
         """Trace clips that were examined already; see `answer_many`."""
         if not clips:
             return []
-        vectors, paths = np.stack([clip.vector for clip in clips]), [str(clip.path) for clip in clips]
+        vectors, paths = np.stack([clip.vector for clip in clips]), [shown(clip.path) for clip in clips]
         states, remarks = [clip.conditions for clip in clips], [clip.remarks for clip in clips]
         return self.answer_many(vectors, paths, states, remarks, [self.model.heard(clip.beside) for clip in clips])
 

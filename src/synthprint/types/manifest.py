@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthprint import files
+from synthprint.addresses import Address, is_remote
 from synthprint.errors import ManifestError
 from synthprint.reading.rows import csv_rows, listed, number
 from synthprint.reading.schemas import Refused, short
@@ -28,7 +29,7 @@ class Utterance:
 
     Attributes:
         id: unique in its manifest; by default the path.
-        path: where the audio is, relative to the manifest's root (or absolute).
+        path: where the audio is: relative to the manifest's root, absolute, or another address (see `addresses`).
         source: the system that made the speech, the label being traced.
         family: the architecture the source belongs to.
         language, speaker, text_id: what is spoken, by which voice.
@@ -160,9 +161,9 @@ class Manifest:
         """The distinct sources, sorted."""
         return sorted({u.source for u in self.utterances})
 
-    def audio_path(self, utterance: Utterance) -> Path:
-        """Where the audio of `utterance` lies."""
-        return self.root / utterance.path
+    def audio_path(self, utterance: Utterance) -> Address:
+        """Where the audio of `utterance` lies: a path, or a text where that is another address."""
+        return utterance.path if is_remote(utterance.path) else self.root / utterance.path
 
     def filter(self, keep: Callable[[Utterance], bool]) -> Manifest:
         """The utterances for which `keep` is true, in order."""
@@ -227,6 +228,8 @@ class Manifest:
                     raise ManifestError(f"{u.path!r} is not UTF-8 and cannot stand in a CSV; rename the file") from None
 
     def _path_from(self, folder: Path, utterance: Utterance) -> str:
+        if is_remote(utterance.path):
+            return utterance.path
         absolute = Path(os.path.abspath(self.audio_path(utterance)))
         folder = Path(os.path.abspath(folder))
         return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
 
 from synthprint.background import processors
-from synthprint.vectors.directions import CACHED_ROWS, unit
+from synthprint.vectors.directions import CACHED_ROWS, paired_cosines, unit
 
 R = TypeVar("R")
 BLOCK_ROWS = 1 << 16  # that one thread takes at a time
@@ -39,12 +39,17 @@ class ClosestClips:
         self.vectors, self.k = vectors, k
         self._clips = np.argsort(owners, kind="stable")  # [N]: row -> clip
         self._starts = np.searchsorted(owners[self._clips], np.arange(owners.max() + 1))  # [S]
-        self._rows = np.empty(vectors.shape, np.float32)  # [N, D], sorted by source
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """[N, D], sorted by source; made when they are first searched, for another search may be asked instead."""
+        rows = np.empty(self.vectors.shape, np.float32)
 
         def fill(part: slice) -> None:
-            self._rows[part] = unit(vectors[self._clips[part]])
+            rows[part] = unit(self.vectors[self._clips[part]])
 
-        _in_blocks(fill, len(vectors))
+        _in_blocks(fill, len(rows))
+        return rows
 
     def __call__(self, test: np.ndarray) -> np.ndarray:
         """The score of each source: [T, D] -> [S, T] float32."""
@@ -139,9 +144,8 @@ class ClosestClips:
         similar = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), CACHED_ROWS):
             part = slice(start, start + CACHED_ROWS)
-            a, b = self._rows[rows[part]].astype(np.float64), test[of[part]].astype(np.float64)
-            similar[part] = np.einsum("md,md->m", a, b)
-        return np.clip(similar, -1.0, 1.0, out=similar)
+            similar[part] = paired_cosines(self._rows[rows[part]], test[of[part]])
+        return similar
 
 
 def _in_blocks(work: Callable[[slice], R], rows: int, at_once: int = BLOCK_ROWS) -> list[R]:

@@ -70,3 +70,9 @@ def exact_scorer(a: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         return np.clip(similarity, -1.0, 1.0).astype(np.float32)
 
     return scores
+
+
+def paired_cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The cosine of each of the directions `a` [M, D] with its partner in `b` [M, D]: [M] float32, by float64."""
+    similar = np.einsum("md,md->m", a.astype(np.float64), b.astype(np.float64)).astype(np.float32)
+    return np.clip(similar, -1.0, 1.0, out=similar)

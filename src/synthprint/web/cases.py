@@ -24,11 +24,11 @@ from msgspec import Meta, Struct
 from synthprint import files
 from synthprint.casework.case_contents import CASE, CLIPS, FiledClip, Question
 from synthprint.casework.case_folder import CaseFolder
-from synthprint.errors import AudioError, CaseError, SynthprintError
+from synthprint.errors import CaseError, SynthprintError
 from synthprint.gallery.index import INDEX
 from synthprint.reading import doors
 from synthprint.reading.schemas import Number, Refused
-from synthprint.tracing.tracer import Tracer
+from synthprint.tracing.traces import Failure, Trace
 from synthprint.web.problems import ServiceProblem, problem_of
 from synthprint.web.uploads import labelled
 
@@ -177,14 +177,20 @@ def refusing_by_name(case: CaseFolder) -> Iterator[None]:
             shutil.rmtree(case.folder, ignore_errors=True)
 
 
-def trace_clip(tracer: Tracer, case: CaseFolder, clip: FiledClip) -> StoredTrace:
-    """Trace a clip of a case, and store the answer beside it."""
-    gallery, index = case.contents.gallery, doors.sha256(tracer.gallery.folder / INDEX)
-    try:
-        trace = by_name(case, tracer.trace(case.locate(clip)).to_dict())
-        stored = StoredTrace(gallery, index, trace, None, trace["duration_s"])
-    except AudioError as error:
-        stored = StoredTrace(gallery, index, None, by_name(case, error.reason)[:2000], None)
+def store_trace(case: CaseFolder, clip: FiledClip, index: str, answered: Trace | Failure) -> StoredTrace:
+    """Store what was answered to a clip of a case beside it.
+
+    Args:
+        index: the digest of the gallery, as it was before the clip was traced.
+
+    Raises:
+        OSError: the case was closed meanwhile, or there is no room.
+    """
+    gallery = case.contents.gallery
+    if isinstance(answered, Failure):
+        stored = StoredTrace(gallery, index, None, by_name(case, answered.error)[:2000], None)
+    else:
+        stored = StoredTrace(gallery, index, by_name(case, answered.to_dict()), None, answered.duration_s)
     path = _answer_path(case, clip)
     path.parent.mkdir(exist_ok=True)
     files.write_json(path, {name: getattr(stored, name) for name in stored.__struct_fields__})

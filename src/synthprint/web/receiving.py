@@ -14,7 +14,7 @@ from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from synthprint.protocols.folder import AUDIO_ENDINGS
+from synthprint.addresses import AUDIO_ENDINGS
 from synthprint.web.problems import ServiceProblem
 from synthprint.wording import printable
 

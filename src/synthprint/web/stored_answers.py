@@ -53,6 +53,7 @@ class CaseClipAnswer(BaseModel):
     name: str = Field(description="What whoever brought it called it; with a number where an earlier one has the same.")
     sha256: str
     bytes: int
+    order: int = Field(description="Where it stands among the others: the lower first.")
     duration_s: float | None
     trace: TraceAnswer | None  # type: ignore[valid-type]
     failure: str | None = Field(description="Why it could not be examined.")

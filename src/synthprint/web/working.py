@@ -68,13 +68,17 @@ class Workers:
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """See `Desk.run`."""
         with self.place():
-            future = self._pool.submit(_quietly, partial(function, *args, **kwargs))
-            try:
-                return await asyncio.shield(asyncio.wrap_future(future))
-            except asyncio.CancelledError:
-                if not future.cancel():  # it has begun: its files must stay until it ends
-                    await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
-                raise
+            return await self.run_in_place(function, *args, **kwargs)
+
+    async def run_in_place(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `run`, for whoever has a place already."""
+        future = self._pool.submit(_quietly, partial(function, *args, **kwargs))
+        try:
+            return await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError:
+            if not future.cancel():  # it has begun: its files must stay until it ends
+                await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
+            raise
 
     def begin(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
         """Call a function in one of the threads, for those who have a place already."""

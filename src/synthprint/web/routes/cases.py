@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from synthprint.casework.case_contents import FiledClip, Question
+from synthprint.casework.case_contents import LAST_ORDER, FiledClip, Question
 from synthprint.casework.case_folder import CaseFolder
+from synthprint.tracing.traces import Failure, Trace
 from synthprint.web.answers import PROBLEMS, answer
+from synthprint.web.batches import TraceOptions
 from synthprint.web.callers import ReadingCaller
 from synthprint.web.cases import (
     TEXTS,
@@ -18,14 +21,16 @@ from synthprint.web.cases import (
     index_digest,
     refusing_by_name,
     remove_clip,
+    store_trace,
     stored_trace,
-    trace_clip,
 )
 from synthprint.web.desk import Desk
+from synthprint.web.problems import ServiceProblem
 from synthprint.web.stored_answers import CaseAnswer, CaseChange, CaseClipAnswer, CaseRequest, CaseSummary
 from synthprint.web.uploads import Upload, UploadForm
 
-CLIP = UploadForm({"clip": (1, 1)})
+ORDER = "Where the clip stands among those of the case, the lower first; none given: last."
+CLIP = UploadForm({"clip": (1, 1)}, {"order": ORDER})
 router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=PROBLEMS)
 
 
@@ -64,6 +69,7 @@ def _clip(case: CaseFolder, clip: FiledClip, name: str, stored: StoredTrace | No
         "name": name,
         "sha256": clip.sha256,
         "bytes": size,
+        "order": clip.order,
         "duration_s": stored.duration_s if stored else None,
         "trace": stored.trace if stored else None,
         "failure": stored.failure if stored else None,
@@ -126,18 +132,44 @@ def close(request: Request, who: ReadingCaller, case: str) -> Response:
 async def add(request: Request, who: ReadingCaller, case: str, upload: Annotated[Upload, Depends(CLIP)]) -> Response:
     """Add a clip to a case, and trace it; one that cannot be examined is in the case too, with the reason."""
     desk: Desk = request.app.state.desk
+    order = _order(upload.fields.get("order"))
 
-    def added() -> dict[str, Any]:
+    def added() -> tuple[CaseFolder, FiledClip, str]:
         opened, (file,) = desk.cases.open(case), upload.files
-        tracer = desk.tracer(opened.contents.gallery)
+        desk.tracer(opened.contents.gallery)  # what it refuses is not added
         with refusing_by_name(opened):
-            clip = opened.add(file.path, file.name)
-            stored = trace_clip(tracer, opened, clip)
-            return _clip(opened, clip, opened.shown()[clip.id], stored, _index(desk, opened))
+            return opened, opened.add(file.path, file.name, order), _index(desk, opened)
 
-    value = await desk.run(added)
+    with desk.workers.place():
+        value = await _traced(desk, *await desk.workers.run_in_place(added))
     desk.audit.note(who.name, "clip added", case=case, clips=upload.digests())
     return answer(value, 201, {"Location": f"/v1/cases/{case}/clips/{value['id']}"})
+
+
+def _order(given: str | None) -> int | None:
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) < 8 and int(given) <= LAST_ORDER):
+        raise ServiceProblem(422, f"order: give a whole number from 0 to {LAST_ORDER:,}", field="order")
+    return int(given)
+
+
+async def _traced(desk: Desk, case: CaseFolder, clip: FiledClip, index: str) -> dict[str, Any]:
+    """Trace a clip of a case with others that wait, and store the answer, also where its client goes away meanwhile."""
+
+    def told(answered: Trace | Failure) -> dict[str, Any]:
+        with refusing_by_name(case):
+            stored = store_trace(case, clip, index, answered)
+            return _clip(case, clip, case.shown()[clip.id], stored, _index(desk, case))
+
+    with refusing_by_name(case):
+        waiting = desk.batches.trace(TraceOptions(case.contents.gallery), case.locate(clip), told)
+        tracing = asyncio.ensure_future(waiting)
+        try:
+            return await asyncio.shield(tracing)
+        except asyncio.CancelledError:
+            await asyncio.gather(tracing, return_exceptions=True)
+            raise
 
 
 @router.get("/{case}/clips/{clip}", response_model=CaseClipAnswer)
@@ -154,14 +186,12 @@ async def trace_again(request: Request, who: ReadingCaller, case: str, clip: str
     """Trace a clip again, with the gallery that the case has now."""
     desk: Desk = request.app.state.desk
 
-    def traced() -> dict[str, Any]:
+    def found() -> tuple[CaseFolder, FiledClip, str]:
         opened = desk.cases.open(case)
-        filed, tracer = clip_of(opened, clip), desk.tracer(opened.contents.gallery)
-        with refusing_by_name(opened):
-            stored = trace_clip(tracer, opened, filed)
-            return _clip(opened, filed, opened.shown()[clip], stored, _index(desk, opened))
+        return opened, clip_of(opened, clip), _index(desk, opened)
 
-    value = await desk.run(traced)
+    with desk.workers.place():
+        value = await _traced(desk, *await desk.workers.run_in_place(found))
     desk.audit.note(who.name, "clip traced", case=case, clips=[value["sha256"]])
     return answer(value)
 

@@ -7,7 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from synthprint.errors import AudioError
 from synthprint.model.shipped import DEFAULT
+from synthprint.tracing.traces import Failure, Trace
 from synthprint.web.answers import PROBLEMS, TraceAnswer, json_answer
 from synthprint.web.batches import TraceOptions
 from synthprint.web.desk import Desk
@@ -29,10 +31,14 @@ async def trace(
 ) -> Response:
     """Which enrolled source made the clip, or none of them: as `synthprint trace --json`."""
     desk: Desk = request.app.state.desk
-    text = await desk.batches.trace(
-        TraceOptions(gallery, top, nearest),
-        upload.files[0].path,
-        lambda answered: upload.labelled_json(answered.to_dict()),
-    )
+    path = upload.files[0].path
+
+    def told(answered: Trace | Failure) -> str:
+        if isinstance(answered, Failure):
+            raise AudioError(path, answered.error)
+        return upload.labelled_json(answered.to_dict())
+
+    with desk.workers.place():
+        text = await desk.batches.trace(TraceOptions(gallery, top, nearest), path, told)
     desk.audit.note(who.name, "trace", gallery=gallery, clips=upload.digests())
     return json_answer(text)

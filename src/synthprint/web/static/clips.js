@@ -79,6 +79,7 @@ export class Clips {
     const { done, total, busy } = this.queue;
     const stopped = this.case.clips.filter(({ state }) => state === "stopped").length;
     byId("progress").hidden = !busy && !stopped;
+    this.showTally();
     byId("stop").hidden = !busy;
     byId("progress-bar").hidden = !busy;
     byId("resume").hidden = busy || !stopped;
@@ -96,9 +97,13 @@ export class Clips {
 
   rested() {
     this.turned(null);
-    const { length } = this.case.answered;
+    announce(`Through. ${this.tally()}`);
+  }
+
+  /** How many clips are answered, and how many could not be examined. */
+  tally() {
     const failed = this.case.clips.filter(({ state }) => state === "failed").length;
-    announce(`Through. ${counted(length, "clip")} answered${failed ? `, ${failed} could not be examined` : ""}`);
+    return `${counted(this.case.answered.length, "clip")} answered${failed ? `, ${failed} could not be examined` : ""}`;
   }
 
   line(clip) {
@@ -110,7 +115,13 @@ export class Clips {
     for (const clip of this.rows.keys()) if (!kept.has(clip)) this.rows.delete(clip);
     byId("clip-list").replaceChildren(...this.case.clips.map((clip) => this.row(clip)));
     byId("panel-clips").classList.toggle("has-clips", this.case.clips.length > 0);
+    this.showTally();
     byId("case-actions").hidden = !this.case.id;
+  }
+
+  showTally() {
+    byId("tally").hidden = this.queue.busy || !this.case.clips.length;
+    byId("tally").textContent = this.tally();
   }
 
   row(clip) {
@@ -156,7 +167,7 @@ export class Clips {
     }
     if (clip.state !== "failed") return el("p", { class: "lead" }, `This clip: ${this.line(clip)}`);
     return el("div", {}, el("p", { class: "verdict" }, el("strong", {}, "Could not be examined")),
-      problemNote({ message: clip.failure }));
+      problemNote({ file: clip.name, message: clip.failure }), fileFacts(clip));
   }
 
   againButton(clip, text) {
@@ -185,11 +196,9 @@ export class Clips {
 
   showAnswer(clip, answer) {
     this.parts = new Parts(this.case, clip);
-    const file = [["File", clip.name], ["SHA-256", clip.sha256 && el("span", { class: "digest" }, clip.sha256)],
-      ["Size", clip.bytes ? `${clip.bytes.toLocaleString("en")} bytes` : null]];
     answer.replaceChildren(...[el("h2", {}, clip.name), this.stale(clip),
       el("div", { class: "beside" }, el("div", {}, words(clip.trace)), this.parts.node),
-      ...numbers(clip.trace), el("h3", {}, "The file"), listed(file)].flat(3).filter(Boolean));
+      ...numbers(clip.trace), fileFacts(clip)].flat(3).filter(Boolean));
     this.parts.start();
   }
 
@@ -231,4 +240,11 @@ export class Clips {
     if (next) this.open(next);
     else byId("answer").replaceChildren(el("p", { class: "lead" }, "No clip is open."));
   }
+}
+
+/** By what a file is known again; null where the server never had it. */
+function fileFacts(clip) {
+  if (!clip.sha256) return null;
+  return el("section", {}, el("h3", {}, "The file"), listed([["File", clip.name],
+    ["SHA-256", el("span", { class: "digest" }, clip.sha256)], ["Size", counted(clip.bytes, "byte")]]));
 }

@@ -54,6 +54,12 @@ export class Groups {
     }
   }
 
+  /** Paths of clips as the case has them, one below the other. */
+  inOrder(paths) {
+    const place = new Map(this.case.clips.map(({ id }, i) => [id, i]));
+    return [...paths].sort((a, b) => (place.get(a) ?? 0) - (place.get(b) ?? 0));
+  }
+
   name(path) {
     return this.case.clip(path)?.name ?? path;
   }
@@ -63,15 +69,17 @@ export class Groups {
     const paths = answer.clips.map(({ path }) => path).filter((path) => numberOf.has(path));
     const names = paths.map((path) => this.name(path));
     const failures = Object.entries(answer.failures ?? {}).map(([path, why]) => `${this.name(path)}: ${why}`);
-    const twice = (answer.same_file ?? []).map((same) => same.map((path) => this.name(path)).join(", "));
-    const warnings = [...answer.warnings, ...twice.map((same) => `The same file: ${same}`), ...failures];
+    const twice = (answer.same_file ?? []).map((same) => this.inOrder(same).map((path) => this.name(path)).join(", "));
     const drawn = answer.linkage.length && paths.length === answer.linkage.length + 1 && paths.length <= MOST_DRAWN;
     return [
       el("p", { class: "verdict" }, el("strong", {}, counted(answer.groups.length, "group")),
         el("span", { class: "soft tabular" }, cost(answer))),
-      warnings.length ? el("ul", { class: "warnings" }, warnings.map((text) => el("li", {}, text))) : null,
+      items(answer.warnings, "warnings"),
       el("ol", { class: "groups", "aria-label": "Groups" }, answer.groups.map((group) => this.group(group, answer))),
-      humanClips(answer, this),
+      headed("Human speech, in no group", this.inOrder((answer.human ?? []).map(({ path }) => path))
+        .map((path) => this.name(path))),
+      headed("The same file more than once", twice),
+      headed("Could not be examined", failures),
       drawn ? [el("h3", {}, "Linkage"),
         el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Linkage" },
           linkage(names, answer.linkage, answer.threshold, (item) => numberOf.get(paths[item])))] : null,
@@ -88,10 +96,10 @@ export class Groups {
     return el("li", {},
       el("h3", {}, `Group ${group.number} · ${counted(group.clips.length, "clip")}`),
       group.trace ? verdict(group.trace) : el("p", {}, group.verdict),
-      el("ul", {}, group.clips.map((path) => el("li", {}, this.name(path)))),
+      el("ul", {}, this.inOrder(group.clips).map((path) => el("li", {}, this.name(path)))),
       el("p", { class: "soft small tabular" }, [inside, nearest].filter(Boolean).join(". ")),
       reasons ? el("details", { class: "small" }, el("summary", {}, "What limits it"), reasons) : null,
-      ids.length ? el("div", { class: "row" }, button("Enrol as a new system", () => this.enrol(group, ids),
+      ids.length ? el("div", { class: "row enrols" }, button("Enrol as a new system", () => this.enrol(group, ids),
         { class: "small", "aria-label": `Enrol as a new system: group ${group.number}` })) : null);
   }
 
@@ -106,10 +114,12 @@ export class Groups {
   }
 }
 
-function humanClips(answer, panel) {
-  if (!answer.human?.length) return null;
-  return [el("h3", {}, "Human speech, in no group"),
-    el("ul", {}, answer.human.map(({ path }) => el("li", {}, panel.name(path))))];
+function items(texts, kind) {
+  return texts.length ? el("ul", { class: kind }, texts.map((text) => el("li", {}, text))) : null;
+}
+
+function headed(title, texts) {
+  return texts.length ? [el("h3", {}, title), items(texts)] : null;
 }
 
 function cost({ threshold, tuning }) {

@@ -26,9 +26,10 @@ export function meter(lr, left, right) {
     ticks,
     lr.at_bound ? svg("line", { class: "zero", x1: bound, x2: bound, y1: 15, y2: 27 }) : null,
     svg("circle", { class: "point", cx: end, cy: 21, r: 5.5 }),
-    svg("text", { x: x(-most), y: 43 }, `← ${shortened(left)}`),
+    svg("text", { x: x(-most), y: 43 }, `← ${shortened(SHORTER[left] ?? left)}`),
     svg("text", { x: x(most), y: 43, "text-anchor": "end" }, `${shortened(right)} →`),
     svg("text", { x: end, y: 9, class: "value", "text-anchor": "middle" }, lrText(lr)));
 }
 
+const SHORTER = { "another system of the same publisher and format": "another, same publisher and format" };
 const shortened = (text) => (text.length > 34 ? `${text.slice(0, 33)}…` : text);

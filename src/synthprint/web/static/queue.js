@@ -26,7 +26,8 @@ export class Queue extends EventTarget {
 
   add(files) {
     const blank = { id: null, state: "waiting", trace: null, failure: null };
-    const clips = files.map((file) => ({ ...blank, file, name: file.name, key: requestKey() }));
+    const first = 1 + Math.max(-1, ...this.case.clips.map(({ order }) => order));
+    const clips = files.map((file, i) => ({ ...blank, file, name: file.name, key: requestKey(), order: first + i }));
     this.case.clips.push(...clips);
     this.begin(clips);
   }
@@ -74,6 +75,7 @@ export class Queue extends EventTarget {
     try {
       await this.case.made();
       const form = new FormData();
+      form.append("order", clip.order); // two are on their way at once, and either may come first
       form.append("clip", clip.file, clip.name);
       Object.assign(clip, await call("POST", `${this.case.url}/clips`, { form, signal, key: clip.key }));
       clip.state = stateOf(clip);

@@ -20,7 +20,7 @@ function shades() {
   const root = document.documentElement;
   const toggle = byId("theme");
   const shown = () => {
-    toggle.replaceChildren(el("span", {}, "Shade:\u00a0"), NAMES[root.dataset.theme ?? ""]);
+    toggle.replaceChildren("Shade", el("span", {}, `:\u00a0${NAMES[root.dataset.theme ?? ""]}`));
     toggle.setAttribute("aria-label", `Shade: ${NAMES[root.dataset.theme ?? ""]}`);
   };
   const told = () => document.dispatchEvent(new CustomEvent("shade"));
@@ -37,11 +37,12 @@ function shades() {
   shown();
 }
 
-/** Whoever signed in by a token can sign out again. */
+/** Show what whoever is there may do; who signed in by a token can sign out again. */
 async function whoIsThere() {
   const response = await fetch("/session"); // not by `call`, for who is not signed in is asked where it matters
   if (!response.ok) return;
-  const { name } = await response.json();
+  const { name, roles } = await response.json();
+  document.documentElement.dataset.may = roles.includes("enrol") ? "enrol" : "read";
   if (name === "local") return;
   const leave = byId("sign-out");
   leave.hidden = false;

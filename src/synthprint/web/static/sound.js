@@ -81,6 +81,7 @@ export class Sound extends EventTarget {
     });
     this.listen();
     this.player.loadBlob(this.sound).then(() => {
+      if (!this.player) return; // it was put away while it loaded
       this.player.setTime(this.wanted_s); // it may have been moved while the sound was loaded
       this.showParts();
       if (mark) this.select(mark.start_s, mark.end_s);

@@ -97,7 +97,7 @@ export class Sources {
     return [el("h2", {}, label({ ...source, source: source.name })),
       listed([["Family", source.family], ["Kind", source.kind], ["Vocoder", source.vocoder],
         ["Aliases", source.aliases.join(", ")]]),
-      this.gallery.changeable ? this.changes(source) : el("p", { class: "soft small" }, FIXED),
+      this.gallery.changeable ? this.changes(source) : el("p", { class: "soft small enrols" }, FIXED),
       el("h3", {}, counted(source.publishers.length, "publisher")),
       el("ul", { class: "plain small" }, source.publishers.map((name) => el("li", {}, name))),
       el("h3", {}, counted(source.clips.length, "enrolled clip")),
@@ -127,8 +127,8 @@ export class Sources {
       await this.changed(`${source.name} is removed. “Undo the last change” brings it back.`);
       byId("undo").focus();
     });
-    return [this.aliasForm(source, doing), el("div", { class: "row" }, takeBack), trouble,
-      el("div", { class: "row" }, button("Remove from the gallery", remove, { class: "danger" }))];
+    return el("div", { class: "enrols" }, this.aliasForm(source, doing), el("div", { class: "row" }, takeBack), trouble,
+      el("div", { class: "row" }, button("Remove from the gallery", remove, { class: "danger" })));
   }
 
   /** Another enrolled source becomes a further name of this one; names are offered as they are typed. */
