@@ -107,8 +107,9 @@ kill -TERM $watch
 wait $watch
 show python "$here/same_answers.py" "$out/answers" "$out/watched"
 
-say "4. What changed between the bucket's answers and the stream's? Nothing, so nothing is an alarm."
-show synthprint monitor "$out/watched" --reference "$out/answers"
+say "4. What changed between the bucket's answers and the stream's? Nothing; but hardly a clip is unknown, and validation
+   expects a third: that is an alarm (status 1)."
+show synthprint monitor "$out/watched" --reference "$out/answers" || [ $? -eq 1 ]
 
 say "5. One training on both machines."
 torchrun_on() {  # rank, machine
