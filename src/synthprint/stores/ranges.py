@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import os
 from typing import Any
 
 from synthprint.addresses import scheme, shown
 from synthprint.errors import StoreError
+from synthprint.reading.seekable import SeekableBytes
 from synthprint.stores.drivers import driver
 from synthprint.stores.retrying import retried
 
@@ -21,7 +20,7 @@ class NoRanges(StoreError):
     """A server gives the object as a whole, or not at all."""
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(SeekableBytes):
     """The bytes of an object, read only.
 
     Args:
@@ -36,12 +35,11 @@ class RangeFile(io.RawIOBase):
     """
 
     def __init__(self, address: str, size: int | None = None, ahead: int = 0) -> None:
-        super().__init__()
-        self._address, self._store, self._position = address, driver(address), 0
+        self._address, self._store = address, driver(address)
         known = retried(address, lambda: self._store.info(address)["size"]) if size is None else size
         if known is None:
             raise NoRanges(shown(address), NO_SIZE)
-        self.size = int(known)
+        super().__init__(int(known))
         from fsspec.caching import BlockCache, ReadAheadCache
 
         self._cache: Any = (
@@ -50,27 +48,8 @@ class RangeFile(io.RawIOBase):
             else BlockCache(BLOCK_BYTES, self._fetch, self.size, KEPT_BLOCKS)
         )
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        view = memoryview(buffer).cast("B")
-        end = min(self.size, self._position + len(view))
-        data = self._cache._fetch(self._position, end) if end > self._position else b""
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+    def _at(self, position: int, count: int) -> bytes:
+        return bytes(self._cache._fetch(position, position + count))
 
     def _fetch(self, start: int, end: int) -> bytes:
         def once() -> bytes:

@@ -8,13 +8,12 @@ handed to the decoder with the length that it really has.
 
 from __future__ import annotations
 
-import io
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from synthprint.reading.doors import read_at
+from synthprint.reading.seekable import SeekableBytes
 
 CHUNK_BYTES = 1 << 16
 MAX_READS = 4_000_000  # three for each frame of four hours of MP3 are 2 million
@@ -140,34 +139,12 @@ class FileBytes:
 Begins = Callable[[FileBytes, int], bool]  # whether another file begins at a place
 
 
-class PartFile(io.RawIOBase):
+class PartFile(SeekableBytes):
     """A part of an open file, as a file that can only be read."""
 
     def __init__(self, descriptor: int, part: Part) -> None:
-        super().__init__()
-        self._descriptor, self._part, self._position = descriptor, part, 0
-        self._size = len(part.prefix) + part.end - part.start
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        view = memoryview(buffer).cast("B")
-        data = self._at(self._position, min(len(view), max(0, self._size - self._position)))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        super().__init__(len(part.prefix) + part.end - part.start)
+        self._descriptor, self._part = descriptor, part
 
     def _at(self, position: int, count: int) -> bytes:
         part = self._part
