@@ -14,6 +14,8 @@ from synthprint.cli.options import (
     DeviceOption,
     GalleryOption,
     ModelOption,
+    NearestOption,
+    TopOption,
     out_folder,
 )
 from synthprint.cli.renamed import Commands
@@ -53,8 +55,8 @@ def trace(
     gallery: GalleryOption = None,
     model: ModelOption = None,
     backend: BackendOption = None,
-    top: Annotated[int, typer.Option(min=1, help="Sources listed, the best first.")] = 5,
-    nearest: Annotated[int, typer.Option(min=0, help="Enrolled clips listed, the nearest first.")] = 3,
+    top: TopOption = 5,
+    nearest: NearestOption = 3,
     channel: ChannelOption = "auto",
     device: DeviceOption = "cpu",
     address: AddressOption = None,

@@ -143,3 +143,5 @@ SeedOption = Annotated[int, seed_option()]
 # What is shown
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AllOption = Annotated[bool, typer.Option("--all", help="List every source, not the worst alone.")]
+TopOption = Annotated[int, typer.Option(min=1, help="Sources listed, the best first.")]
+NearestOption = Annotated[int, typer.Option(min=0, help="Enrolled clips listed, the nearest first.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,7 +15,9 @@ from synthprint.cli.options import (
     GalleryOption,
     JsonOption,
     ModelOption,
+    NearestOption,
     ThreadsOption,
+    TopOption,
 )
 from synthprint.cli.tables import print_json, print_notes, print_table, report_left_out, say
 from synthprint.wording import printable
@@ -32,8 +34,8 @@ def trace(
     gallery: GalleryOption = None,
     model: ModelOption = None,
     backend: BackendOption = None,
-    top: Annotated[int, typer.Option(min=1, help="Sources listed, the best first.")] = 5,
-    nearest: Annotated[int, typer.Option(min=0, help="Enrolled clips listed, the nearest first.")] = 3,
+    top: TopOption = 5,
+    nearest: NearestOption = 3,
     as_json: JsonOption = False,
     threads: ThreadsOption = None,
     channel: ChannelOption = "auto",
