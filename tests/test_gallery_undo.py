@@ -166,23 +166,28 @@ def test_killed_anywhere_the_gallery_is_one_of_the_two(gallery: Gallery) -> None
 
 
 def test_readers_see_whole_galleries_while_others_enrol_and_undo(gallery: Gallery) -> None:
-    allowed = [{"bark": 2, "vits": 1} | more for more in ({}, {"new": 1}, {"other": 1}, {"new": 1, "other": 1})]
+    at_first = {"bark": 2, "vits": 1}
     over = threading.Event()
     faults: list[object] = []
 
     def edit(source: str) -> None:
         opened = Gallery.load(gallery.folder)
-        for _ in range(15):
-            put(opened, source, source)
+        for n in range(15):
+            put(opened, source, f"{source}{n}")  # a new clip each time: what is there already is no edit to undo
             opened.undo()  # of the other, perhaps
+
+    def check(counts: dict[str, int]) -> None:
+        rest = {source: n for source, n in counts.items() if source not in ("new", "other")}
+        if rest != at_first or sum(counts.values()) > sum(at_first.values()) + 2:
+            faults.append(counts)
 
     def read() -> None:
         opened = Gallery.load(gallery.folder)
         while not over.is_set():
             try:
                 opened.reload()
-                if opened.clip_counts() not in allowed or Gallery.load(gallery.folder).clip_counts() not in allowed:
-                    faults.append(opened.clip_counts())
+                check(opened.clip_counts())
+                check(Gallery.load(gallery.folder).clip_counts())
             except Exception as error:
                 faults.append(error)
 
@@ -195,7 +200,7 @@ def test_readers_see_whole_galleries_while_others_enrol_and_undo(gallery: Galler
     over.set()
     reader.join()
     assert faults == []
-    assert Gallery.load(gallery.folder).clip_counts() == allowed[0]
+    assert Gallery.load(gallery.folder).clip_counts() == at_first
 
 
 ACTIONS = st.lists(
