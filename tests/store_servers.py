@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -14,6 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import pytest
+
+from synthprint.stores import drivers
 
 PAGE_KEYS = 7  # of a page of a listing
 S3_KEYS = {
@@ -47,6 +52,22 @@ def s3_server() -> Iterator[str]:
     finally:
         child.kill()
         child.wait()
+
+
+@contextmanager
+def s3_bucket(name: str) -> Iterator[Any]:
+    """The client of an S3 server that has a bucket of this name; while the block runs, drivers ask this server."""
+    import botocore.session
+
+    with pytest.MonkeyPatch.context() as patch, s3_server() as address:
+        for variable, value in {**S3_KEYS, "AWS_ENDPOINT_URL": address, "AWS_CONFIG_FILE": os.devnull}.items():
+            patch.setenv(variable, value)
+        drivers._opened.cache_clear()
+        client = botocore.session.get_session().create_client("s3")
+        client.create_bucket(Bucket=name)
+        yield client
+        client.close()
+        drivers._opened.cache_clear()
 
 
 class WebStore:

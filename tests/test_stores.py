@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ pytest.importorskip("fsspec", reason="needs the extra remote")
 pytest.importorskip("s3fs", reason="needs the extra remote")
 pytest.importorskip("moto", reason="needs moto's S3 server")
 
-from tests.store_servers import PAGE_KEYS, S3_KEYS, WebStore, s3_server, web_store
+from tests.store_servers import PAGE_KEYS, S3_KEYS, WebStore, s3_bucket, web_store
 
 from synthprint import Tracer
 from synthprint.addresses import is_remote, placed, shown
@@ -56,18 +55,8 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    import botocore.session
-
-    with pytest.MonkeyPatch.context() as patch, s3_server() as address:
-        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": address}.items():
-            patch.setenv(name, value)
-        patch.setenv("AWS_CONFIG_FILE", os.devnull)
-        drivers._opened.cache_clear()
-        client = botocore.session.get_session().create_client("s3")
-        client.create_bucket(Bucket=BUCKET)
+    with s3_bucket(BUCKET) as client:
         yield client
-        client.close()
-        drivers._opened.cache_clear()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 from tests import broker as brokers
 
 from conftest import run_cli
+from killing import killed
 from synthprint.addresses import shown
 from synthprint.answers.examining import trace_origin
 from synthprint.answers.manifest import Origin
@@ -118,6 +119,69 @@ def test_a_broker_may_be_stopped_and_started(tracer: Tracer, tmp_path: Path) -> 
     assert counts['synthprint_watch_clips_total{outcome="repeated"}'] == 1.0
     assert counts["synthprint_watch_lag_seconds_count"] == len(names) + 2
     assert counts["synthprint_watch_audio_seconds_total"] > 10.0
+
+
+def test_a_bucket_is_answered_and_gone_on_with(tracer: Tracer, tmp_path: Path) -> None:
+    for library in ("s3fs", "moto"):
+        pytest.importorskip(library, reason="needs an S3 server and a client of it")
+    from tests.store_servers import s3_bucket
+
+    def upload(name: str, key: str) -> None:
+        s3.put_object(Bucket="uploads", Key=key, Body=(CLIPS / name).read_bytes())
+
+    out, told, stopping = tmp_path / "out", list[str](), Event()
+    with s3_bucket("uploads") as s3:
+        upload("01.flac", "new/01.flac")
+        upload("02.flac", "elsewhere/02.flac")
+        settings = WatchSettings(poll_s=0.05, every_s=0.1)
+        watching = threading.Thread(
+            target=watch, args=("s3://uploads/new", out, tracer, settings, stopping, told.append)
+        )
+        watching.start()
+        try:
+            until(lambda: answered(out) == 1, watching)
+            upload("02.flac", "new/deeper/02.flac")  # while it runs
+            upload("01.flac", "new/once-more.flac")
+            until(lambda: answered(out) == 2, watching)
+        finally:
+            stopping.set()
+            watching.join(LONG_S)
+        upload("03.flac", "new/03.flac")  # while it does not
+        watch("s3://uploads/new", out, tracer, ONCE, tell=told.append)
+    traces = {r["address"]: r["trace"] for r in rows(out)}
+    addresses = [f"s3://uploads/new/{key}" for key in ("01.flac", "deeper/02.flac", "03.flac")]
+    assert sorted(traces) == sorted(addresses)
+    for address in addresses:
+        local = json.dumps(tracer.trace(CLIPS / Path(address).name).to_dict())
+        assert traces[address] == local.replace(str(CLIPS / Path(address).name), address)
+    assert told == []
+
+
+# The folder given is that of the answers; beside it lies the one that is watched.
+WATCHING = """
+from synthprint.tracing.tracer import Tracer
+from synthprint.watching.opening import WatchSettings, watch
+
+tracer = Tracer.load(threads=1)
+ONCE = WatchSettings(poll_s=0.01, steady_s=0.0, most_clips=1, until_empty=True)
+
+
+def work():
+    watch(sys.argv[3], folder, tracer, ONCE)
+"""
+
+
+def test_killed_anywhere_a_watch_goes_on(tracer: Tracer, tmp_path: Path) -> None:
+    names = ["01.flac", "02.flac", "03.flac"]
+    copied(tmp_path / "in", *names)
+    out = tmp_path / "out"
+    out.mkdir()
+    for _ in killed(WATCHING, out, tmp_path / "in", step=2, least=3):
+        addresses = [Path(r["address"]).name for r in rows(out)] if (out / "manifest.jsonl").exists() else []
+        assert len(addresses) == len(set(addresses))
+    assert sorted(addresses) == names
+    for r in rows(out):
+        assert r["trace"] == json.dumps(tracer.trace(r["address"]).to_dict())
 
 
 def until(happened: Any, watching: threading.Thread) -> None:
