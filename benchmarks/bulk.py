@@ -238,7 +238,7 @@ def _resident_mb(process: int) -> float:
 
 
 def killed(cluster: Any, clips: Path, work: Path) -> list[Figure]:
-    """A node is killed in the middle, and another one joins: no clip is lost, none has two rows."""
+    """A node is killed in the middle: no clip is lost, none has two rows."""
     out = work / "out-killed"
     killing = threading.Thread(target=_kill, args=(cluster, out))
     killing.start()
@@ -251,8 +251,7 @@ def killed(cluster: Any, clips: Path, work: Path) -> list[Figure]:
 
 
 def _kill(cluster: Any, out: Path) -> None:
-    """When a third is done, the last node goes, without a word; another comes."""
+    """When three shards are done, the last node goes, without a word."""
     while len(list(out.glob("*.parquet"))) < 3:
         time.sleep(0.2)
     cluster.remove_node(list(cluster.worker_nodes)[-1], allow_graceful=False)
-    cluster.add_node(**node())

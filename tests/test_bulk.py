@@ -49,9 +49,9 @@ def local(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def shards(job: BulkJob, folder: Path, origin: Any, todo: list[PlannedShard], *_: Any) -> Iterator[Shard]:
         worker = ShardWorker(job, folder, origin, Path.cwd())
-        for part in todo:
-            made.append(part.name)
-            yield worker.make(part)
+        for planned in todo:
+            made.append(planned.name)
+            yield worker.make(planned)
 
     monkeypatch.setattr(BulkJob, "open", lambda _: opened())
     monkeypatch.setattr(running, "cluster", nowhere)
@@ -181,7 +181,7 @@ def test_a_clip_that_ends_its_process_is_left_out(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("s.parquet"))
 
 
-def test_a_plan_is_read_part_by_part(tmp_path: Path) -> None:
+def test_a_plan_is_read_shard_by_shard(tmp_path: Path) -> None:
     nothing = plan.Done(plan.Keys(), plan.Keys())
     clips = [
         StoredClip(Path("a\udcff.wav"), "n", 5, "7"),
@@ -190,9 +190,9 @@ def test_a_plan_is_read_part_by_part(tmp_path: Path) -> None:
     ]
     (tmp_path / "work").mkdir()
     assert plan.write_plan(tmp_path, 3, clips, nothing, 2)
-    parts = list(plan.parts(tmp_path))
-    assert [(part.name, part.clips) for part in parts] == [("003-0000000.parquet", 2), ("003-0000001.parquet", 1)]
-    read = [clip for part in reversed(parts) for clip in plan.planned_clips(tmp_path, part)]
+    planned = list(plan.planned_shards(tmp_path))
+    assert [(shard.name, shard.clips) for shard in planned] == [("003-0000000.parquet", 2), ("003-0000001.parquet", 1)]
+    read = [clip for shard in reversed(planned) for clip in plan.planned_clips(tmp_path, shard)]
     assert [(c.address, c.size, c.stamp, c.offset, c.problem) for c in read] == [
         ("https://h/d.wav", None, None, None, "is a link"),
         (Path("a\udcff.wav"), 5, "7", None, ""),
@@ -200,7 +200,7 @@ def test_a_plan_is_read_part_by_part(tmp_path: Path) -> None:
     ]
     (tmp_path / plan.PLAN).write_text((tmp_path / plan.PLAN).read_text()[:150])
     with pytest.raises(AnswersError, match=r"plan\.jsonl: .*; take it away"):
-        plan.planned_clips(tmp_path, parts[0])
+        plan.planned_clips(tmp_path, planned[0])
 
 
 def test_one_process_works_on_a_folder(local: list[str], clips: Path, tmp_path: Path) -> None:

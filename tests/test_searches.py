@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from synthprint import shelves
+from synthprint.answers import schema
+from synthprint.answers.manifest import Origin
+from synthprint.answers.reading import Answers
+from synthprint.answers.schema import Examined
+from synthprint.answers.similar import hold_answered
+from synthprint.answers.writing import AnswersWriter, write_shard
 from synthprint.errors import RecipeError, SearchError
 from synthprint.shelves import Search
 from synthprint.tracing.traced_clips import TracedClips
+from synthprint.tracing.traces import Failure
 from synthprint.vectors.directions import exact_cosines
 
 LIBRARIES = {"lance": "lancedb", "qdrant": "qdrant_client"}
@@ -109,6 +116,34 @@ def test_a_segment_is_replaced_and_dropped(made: Made) -> None:
     search.drop(["a's", "nothing"])
     assert {name for name, _ in asked(search, vectors[:1], 60)[0]} == set(named(30, 30))
     assert len(TracedClips(search)) == 30
+
+
+def test_answered_clips_are_held_as_their_folder_has_them(made: Made, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    vectors, traced = crowd(40), TracedClips(made())
+    writer = AnswersWriter(tmp_path / "answers", Origin("embed", "e" * 64, "", 16, {}))
+    rows = [
+        schema.row(Examined(name, None, None, None, vector)) for name, vector in zip(named(40), vectors, strict=True)
+    ]
+    rows[5] = schema.row(Examined("unreadable", Failure("unreadable", "is empty")))
+
+    def held() -> tuple[int, int]:
+        return hold_answered(traced, [Answers.open(tmp_path / "answers")]), len(traced)
+
+    early = writer.write(rows[:10])
+    writer.write([rows[5]])
+    assert early
+    assert held() == (9, 9)
+    assert held() == (0, 9)
+    late = writer.write(rows[10:])
+    assert late
+    assert held() == (30, 39)
+    (hits,) = traced.nearest(vectors[20:21], 1)
+    assert hits[0].id == named(40)[20]
+    assert hits[0].score == pytest.approx(1, abs=1e-6)
+    joined = write_shard(tmp_path / "answers", writer.next_name(), writer.origin, rows[8:])
+    writer.add([joined], removed=[early.name, late.name])
+    assert held() == (32, 32)
 
 
 def test_what_is_no_number_is_refused(made: Made) -> None:

@@ -2,7 +2,7 @@
 
 FOLDER/work/plan.jsonl   a line on the plan, then one for each clip, in the order of the listing
 
-So many clips after one another are a part; the part's number is the name of its shard.
+So many clips after one another become a shard, whose file is named by its number.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DISTRUST = "take it away: what it names and is not done yet is planned anew"
 class _Head(msgspec.Struct, forbid_unknown_fields=True):
     format: Name
     round: Count
-    clips: Count  # of a part
+    clips: Count  # of a shard
 
 
 class _PlannedClip(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,7 +76,7 @@ class Done:
     addresses: Keys
 
 
-def write_plan(folder: Path, number: int, clips: Iterable[StoredClip], done: Done, clips_per_part: int) -> bool:
+def write_plan(folder: Path, number: int, clips: Iterable[StoredClip], done: Done, clips_per_shard: int) -> bool:
     """Plan what is not done: clips that are new, and those that have changed since.
 
     Args:
@@ -92,7 +92,7 @@ def write_plan(folder: Path, number: int, clips: Iterable[StoredClip], done: Don
     """
     empty = True
     with files.atomic(folder / PLAN) as temporary, open(temporary, "w", encoding="ascii") as file:
-        file.write(json.dumps({"format": FORMAT, "round": number, "clips": clips_per_part}) + "\n")
+        file.write(json.dumps({"format": FORMAT, "round": number, "clips": clips_per_shard}) + "\n")
         for clip in clips:
             address = str(text_of(shown(clip.address)))
             if [address, clip_stamp(clip)] in done.clips:
@@ -120,8 +120,8 @@ def remove_plan(folder: Path) -> None:
     (folder / PLAN).unlink(missing_ok=True)
 
 
-def parts(folder: Path) -> Iterator[PlannedShard]:
-    """The parts of a plan, in order.
+def planned_shards(folder: Path) -> Iterator[PlannedShard]:
+    """The shards of a plan, in order.
 
     Raises:
         AnswersError: it is damaged.
@@ -134,16 +134,16 @@ def parts(folder: Path) -> Iterator[PlannedShard]:
             number, offset = number + 1, offset + sum(map(len, lines))
 
 
-def planned_clips(folder: Path, part: PlannedShard) -> list[StoredClip]:
-    """The clips of a part.
+def planned_clips(folder: Path, shard: PlannedShard) -> list[StoredClip]:
+    """The clips of a planned shard.
 
     Raises:
         AnswersError: the plan is missing or damaged.
     """
     with doors.ending_in(AnswersError, folder / PLAN, DISTRUST), _opened(folder) as file:
-        file.seek(part.offset)
-        planned = [_planned(line) for line in islice(file, part.clips)]
-        if len(planned) != part.clips:
+        file.seek(shard.offset)
+        planned = [_planned(line) for line in islice(file, shard.clips)]
+        if len(planned) != shard.clips:
             raise Refused("ends too soon")
     return [
         StoredClip(Path(p.address) if p.here else p.address, "", p.size, p.stamp, p.offset, p.problem) for p in planned

@@ -1,16 +1,16 @@
 """Very many clips, on Ray Data: planned, done shard by shard, and gone on with after any kill.
 
-    sources ─► listing ─► plan ─► parts ─► processes ─► shards ─► manifest
+    sources ─► listing ─► plan ─► processes ─► shards ─► manifest
 
 The processes write the shards; what goes through Ray is a line a shard. A shard is in its place whole or not at all, is
-named by its part of the plan, and is not made again where it is there: so whatever was killed, and wherever Ray starts
-a part anew, each clip has one row.
+named by its place in the plan, and is not made again where it is there: so whatever was killed, and wherever Ray starts
+a shard anew, each clip has one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def _withdraw(writer: AnswersWriter, planned: Sequence[PlannedShard]) -> None:
     head = planned[0].name.partition("-")[0]
     rewritten = [int(name[4:].partition(".")[0]) for name in writer.shards if name.startswith(f"{head}-")]
     number = max([len(planned) - 1, *rewritten]) + 1
-    ours = {part.name for part in planned}
+    ours = {shard.name for shard in planned}
     for name in [name for name in answers.shards if name not in ours]:
         addresses = {cell for batch in answers.shard_batches(name, ["address"]) for cell in batch.column(0).to_pylist()}
         if changed.isdisjoint(addresses):
@@ -147,11 +147,11 @@ def _withdraw(writer: AnswersWriter, planned: Sequence[PlannedShard]) -> None:
 
 def _do(job: BulkJob, writer: AnswersWriter, resources: Resources) -> None:
     """Do what is planned."""
-    planned = list(plan.parts(writer.folder))
+    planned = list(plan.planned_shards(writer.folder))
     _withdraw(writer, planned)
-    todo = {part.name: part for part in planned if part.name not in writer.shards}
-    total = sum(part.clips for part in planned)
-    done = total - sum(part.clips for part in todo.values())
+    todo = {shard.name: shard for shard in planned if shard.name not in writer.shards}
+    total = sum(shard.clips for shard in planned)
+    done = total - sum(shard.clips for shard in todo.values())
     if todo:
         with (
             cluster(resources.address, resources.actors, resources.gpu_share) as actors,
@@ -194,9 +194,9 @@ def _until_done(
 def _shards(
     job: BulkJob, folder: Path, origin: Origin, todo: Sequence[PlannedShard], resources: Resources, actors: int
 ) -> Iterator[Shard]:
-    """The shards of parts, as they are ready."""
+    """The planned shards, as they are ready."""
     library = ray()
-    items = [{"name": part.name, "offset": part.offset, "clips": part.clips} for part in todo]
+    items = [asdict(shard) for shard in todo]
     shards = library.data.from_items(items, override_num_blocks=len(items)).map_batches(
         ShardWorker,
         batch_size=1,

@@ -94,17 +94,17 @@ class ShardWorker:
             raise AnswersError(f"{folder}: on the machine {os.uname().nodename} {'; '.join(other)}")
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Parts, column by column -> their shards, column by column."""
+        """Planned shards, column by column -> shards, column by column."""
         columns = zip(*(batch[name].tolist() for name in ("name", "offset", "clips")), strict=True)
         shards = [asdict(self.make(PlannedShard(*values))) for values in columns]
         return {name: [shard[name] for shard in shards] for name in shards[0]}
 
-    def make(self, part: PlannedShard) -> Shard:
+    def make(self, planned: PlannedShard) -> Shard:
         """A shard; where it is in its place already, as after a kill, that one."""
-        if shard := written_shard(self._folder, part.name, self._origin):
+        if shard := written_shard(self._folder, planned.name, self._origin):
             return shard
-        clips = planned_clips(self._folder, part)
-        rows = starts.begun_carefully(self._folder, part.name, clips, self._examiner.rows)
-        shard = write_shard(self._folder, part.name, self._origin, rows)
-        starts.ended(self._folder, part.name)
+        clips = planned_clips(self._folder, planned)
+        rows = starts.begun_carefully(self._folder, planned.name, clips, self._examiner.rows)
+        shard = write_shard(self._folder, planned.name, self._origin, rows)
+        starts.ended(self._folder, planned.name)
         return shard

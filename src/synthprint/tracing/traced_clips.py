@@ -65,8 +65,19 @@ class TracedClips:
         """
         self._search.add(segment, ids, vectors)
 
+    def drop_others(self, segments: Collection[str]) -> list[str]:
+        """Drop every segment but these; returns those that were dropped.
+
+        Raises:
+            SearchError: the collection is out of reach.
+        """
+        others = [segment for segment in self._search.segments() if segment not in segments]
+        if others:
+            self._search.drop(others)
+        return others
+
     def prepare(self) -> None:
-        """Make asking fast again, once segments were added.
+        """Make asking fast again, once segments were added or dropped.
 
         Raises:
             SearchError: the collection is out of reach.
