@@ -146,6 +146,26 @@ def test_answered_clips_are_held_as_their_folder_has_them(made: Made, tmp_path: 
     assert held() == (32, 32)
 
 
+def test_lance_lies_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("lancedb", "s3fs", "moto"):
+        pytest.importorskip(library, reason="needs LanceDB, an S3 server and a client of it")
+    from tests.store_servers import s3_bucket
+
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")  # of LanceDB: this server has no TLS
+    vectors, test = crowd(60), crowd(5, seed=1)
+    with s3_bucket("traced") as s3:
+        for start in (0, 30):  # each by a search of its own: what one adds the next one meets
+            search = shelves.build("searches", "lance", {}, address="s3://traced/below", collection="clips")
+            search.add(str(start), named(30, start), vectors[start : start + 30])
+            search.prepare()
+        assert dict(search.segments()) == {"0": 30, "30": 30}
+        right = [[name for name, _ in of_one] for of_one in scan(vectors, test, 7)]
+        assert [[name for name, _ in of_one] for of_one in asked(search, test, 7)] == right
+        search.drop(["0"])
+        assert {name for name, _ in asked(search, test[:1], 60)[0]} == set(named(30, 30))
+        assert s3.list_objects_v2(Bucket="traced", Prefix="below/clips/vectors.lance/")["KeyCount"]
+
+
 def test_what_is_no_number_is_refused(made: Made) -> None:
     search, vectors = made(), crowd(5)
     vectors[2, 3] = np.nan
