@@ -44,7 +44,7 @@ class Size(NamedTuple):
 
 
 SIZES = (
-    Size(10_000, 256, False), Size(100_000, 256, False), Size(1_000_000, 256, False), Size(10_000_000, 256, True),
+    Size(10_000, 192, False), Size(100_000, 192, False), Size(1_000_000, 192, False), Size(10_000_000, 192, True),
     Size(100_000_000, 64, True),
 )  # fmt: skip
 TINY = (Size(200_000, 16, False),)
