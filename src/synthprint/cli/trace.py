@@ -122,7 +122,7 @@ def _print_one(answers: Iterable[Trace | Failure]) -> list[Failure]:
         say(f"Human against synthetic speech is calibrated on {answer.human.calibrated_on}.")
     if answer.calibrated_on:
         own_page = any(c.lr_same_publisher for c in answer.candidates)
-        alternative = "any other (in the last column: one of the same publisher and format)" if own_page else "another"
-        say(f"An LR weighs the source against {alternative} source; calibrated on {answer.calibrated_on}.")
+        alternative = "any other, in the last column one of the same publisher and format" if own_page else "another"
+        say(f"An LR weighs a source against {alternative}; it is calibrated on {answer.calibrated_on}.")
     print_notes(answer.warnings)
     return []
