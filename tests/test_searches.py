@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,12 +201,22 @@ def test_lists_find_nearly_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         found, right = asked(search, test, 10), scan(vectors, test, 10)
         recall = np.mean([len(set(dict(a)) & set(dict(b))) / 10 for a, b in zip(found, right, strict=True)])
         assert recall > 0.9
-        search.add("late", ["late"], test[:1])  # found before it is prepared, and after
-        assert "late" in dict(asked(search, test[:1], 3)[0])
-        search.prepare()
-        assert "late" in dict(asked(search, test[:1], 3)[0])
+        # Whether few are added and stay out of the index, or so many that it is made anew: all are met at once.
+        for segment, copies in ("late", 1), ("later", 1500):
+            search.add(segment, [f"{segment} {i}" for i in range(copies)], np.repeat(test[:1], copies, axis=0))
+            for _ in range(2):
+                assert f"{segment} 0" in dict(asked(search, test[:1], 1501)[0])
+                search.prepare()
+            assert unindexed(search) == (1 if segment == "late" else 0)
         again = lance.Lance(str(tmp_path), f"half-{half}", probes=20, half=half)
         assert asked(again, test[:3], 5) == asked(search, test[:3], 5)
+
+
+def unindexed(search: Any) -> int:
+    """How many vectors the index of a search by LanceDB lacks."""
+    table = search._table("vectors")
+    (index,) = table.list_indices()
+    return int(table.index_stats(index.name).num_unindexed_rows)
 
 
 def test_a_writer_that_was_killed_leaves_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ __all__ = ["Lance"]
 
 VECTORS, SEGMENTS = "vectors", "segments"  # tables
 BEGUN = -1  # in place of a number of rows: a writer may have been killed
+MOST_UNINDEXED = 20  # one of so many vectors, before there is a new index
+OLD = timedelta(hours=1)  # a version of a table that no search still reads
 LEAST_INDEXED = 100_000  # vectors; a scan of fewer takes no longer than a probe of lists on a busy disk
 BATCH_ROWS = 1 << 16
 LIST_ROWS = 1 << 14  # of a list of the index, about
@@ -34,8 +37,8 @@ class Lance:
     dimension, and the best of them compared by their vectors (Gao and Long, "RaBitQ: quantizing high-dimensional
     vectors with a theoretical error bound for approximate nearest neighbor search", 2024).
 
-    Below `LEAST_INDEXED` vectors there is no index, and all are compared. What was added since `prepare` is compared
-    as it is, whatever the index.
+    Below `LEAST_INDEXED` vectors there is no index, and all are compared. What is not in the index is compared as it
+    is; `prepare` makes a new one when that is more than a twentieth. Until it is ready all are compared.
 
     Args:
         address: a folder, or a URL of an object store ("s3://bucket/prefix"), whose credentials its own driver finds.
@@ -127,12 +130,15 @@ class Lance:
             if self._table(SEGMENTS) is not None:
                 self._table(SEGMENTS).optimize()
             table = self._table(VECTORS)
-            rows = 0 if table is None else table.count_rows()
-            if rows < LEAST_INDEXED:
+            if table is None:
                 return
-            names = _indices(table)
-            if names and table.index_stats(names[0]).num_unindexed_rows * 2 < rows:
-                table.optimize()
+            rows, names = table.count_rows(), _indices(table)
+            if names and table.index_stats(names[0]).num_unindexed_rows * MOST_UNINDEXED <= rows:
+                return
+            for name in names:  # to bring it up to date takes longer than to make it anew
+                table.drop_index(name)
+            table.optimize(cleanup_older_than=OLD)
+            if rows < LEAST_INDEXED:
                 return
             from lancedb.index import IvfRq
 
