@@ -56,8 +56,8 @@ node() {  # the Ray node of a machine
     --disable-usage-stats "$@" >"$out/ray-$machine.log" 2>&1
 }
 
-lost() {  # a machine goes: its processes are killed
-  on "$1" pkill -KILL -f -- "--node_ip_address=${!1}\|raylet" || true
+lost() {  # a machine goes: all of its processes are killed
+  ip netns pids "$1" | xargs kill -KILL
 }
 
 broker() { redis-server --bind $store --port 6379 --protected-mode no --appendonly yes --dir "$out/broker" >>"$out/broker.log" 2>&1 & broker=$!; }
@@ -78,7 +78,7 @@ node b --address $a:6380
 show on a synthprint bulk trace s3://clips/ --out "$out/answers" --address $a:6380 --shard-clips 20 &
 bulk=$!
 until [ "$(find "$out/answers" -name '*.parquet' 2>/dev/null | wc -l)" -ge 1 ]; do sleep 0.2; kill -0 $bulk || break; done
-say "   Machine b is lost."
+say "   Machine b is lost, with $(ip netns pids b | wc -l) processes."
 lost b
 wait $bulk
 node b --address $a:6380
