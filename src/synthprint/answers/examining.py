@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from synthprint.addresses import shown
 from synthprint.answers.manifest import Origin
@@ -60,7 +60,7 @@ def traced_rows(tracer: Tracer, clips: Iterable[StoredClip]) -> Iterator[dict[st
         GalleryError: nothing is enrolled.
         MissingDependency: the driver of a store is not installed.
     """
-    yield from _rows(clips, *_parts(tracer))
+    yield from _Examination.of_tracer(tracer).rows(clips)
 
 
 def traced_copies(
@@ -71,63 +71,59 @@ def traced_copies(
     Raises:
         GalleryError: nothing is enrolled.
     """
-    yield from _rows_of_copies(clips, copies, *_parts(tracer))
-
-
-def _parts(tracer: Tracer) -> tuple[Extractor, Extractor | None, str, Answering]:
-    limits = tracer.model.limits
-
-    def of(usable: Sequence[ExaminedClip]) -> list[tuple[Trace | None, Sequence[str]]]:
-        traces = tracer.answer_clips(usable)
-        return [(t, beyond(t.conditions, limits) if limits and t.conditions else ()) for t in traces]
-
-    return tracer.extractor, tracer.model.beside, tracer.channel, of
+    yield from _Examination.of_tracer(tracer).rows_of_copies(clips, copies)
 
 
 def embedded_rows(extractor: Extractor, clips: Iterable[StoredClip], channel: str = AUTO) -> Iterator[dict[str, Any]]:
     """As `traced_rows`, with the embedding and the conditions of each clip, and no answer."""
-    yield from _rows(clips, extractor, None, channel, lambda usable: [(None, ())] * len(usable))
+    yield from _Examination(extractor, None, channel, lambda usable: [(None, ())] * len(usable)).rows(clips)
 
 
-def _rows(
-    clips: Iterable[StoredClip],
-    extractor: Extractor,
-    beside: Extractor | None,
-    channel: str,
-    answers: Answering,
-) -> Iterator[dict[str, Any]]:
-    remaining = iter(clips)
-    while some := list(islice(remaining, AT_ONCE)):
-        with ExitStack() as copies:
-            fetched = list(fetched_ahead(some))
-            for each in fetched:
-                if isinstance(each, FetchedClip):
-                    copies.enter_context(closing(each))
-            yield from _rows_of_copies(some, fetched, extractor, beside, channel, answers)
+class _Examination(NamedTuple):
+    """How clips are examined, and answered."""
 
+    extractor: Extractor
+    beside: Extractor | None
+    channel: str
+    answers: Answering
 
-def _rows_of_copies(
-    clips: Sequence[StoredClip],
-    fetched: Sequence[FetchedClip | AudioError],
-    extractor: Extractor,
-    beside: Extractor | None,
-    channel: str,
-    answers: Answering,
-) -> Iterator[dict[str, Any]]:
-    usable = [each for each in fetched if isinstance(each, FetchedClip)]
-    seen = list(examined(extractor, [copy.path for copy in usable], channel, beside=beside))
-    answered = iter(answers([clip for clip in seen if isinstance(clip, ExaminedClip)]))
-    results = iter(zip(usable, seen, strict=True))
-    for clip, each in zip(clips, fetched, strict=True):
-        if isinstance(each, AudioError):
-            failure = Failure(shown(clip.address), each.reason)
-            yield row(Examined(failure.path, failure, clip_stamp(clip)))
-            continue
-        copy, result = next(results)
-        if isinstance(result, UnusableClip):
-            yield row(_failed(clip, copy, result.reason))
-        else:
-            yield row(_usable(clip, copy, result, *next(answered)))
+    @classmethod
+    def of_tracer(cls, tracer: Tracer) -> _Examination:
+        limits = tracer.model.limits
+
+        def answers(usable: Sequence[ExaminedClip]) -> list[tuple[Trace | None, Sequence[str]]]:
+            traces = tracer.answer_clips(usable)
+            return [(t, beyond(t.conditions, limits) if limits and t.conditions else ()) for t in traces]
+
+        return cls(tracer.extractor, tracer.model.beside, tracer.channel, answers)
+
+    def rows(self, clips: Iterable[StoredClip]) -> Iterator[dict[str, Any]]:
+        remaining = iter(clips)
+        while some := list(islice(remaining, AT_ONCE)):
+            with ExitStack() as copies:
+                fetched = list(fetched_ahead(some))
+                for each in fetched:
+                    if isinstance(each, FetchedClip):
+                        copies.enter_context(closing(each))
+                yield from self.rows_of_copies(some, fetched)
+
+    def rows_of_copies(
+        self, clips: Sequence[StoredClip], fetched: Sequence[FetchedClip | AudioError]
+    ) -> Iterator[dict[str, Any]]:
+        usable = [each for each in fetched if isinstance(each, FetchedClip)]
+        seen = list(examined(self.extractor, [copy.path for copy in usable], self.channel, beside=self.beside))
+        answered = iter(self.answers([clip for clip in seen if isinstance(clip, ExaminedClip)]))
+        results = iter(zip(usable, seen, strict=True))
+        for clip, each in zip(clips, fetched, strict=True):
+            if isinstance(each, AudioError):
+                failure = Failure(shown(clip.address), each.reason)
+                yield row(Examined(failure.path, failure, clip_stamp(clip)))
+                continue
+            copy, result = next(results)
+            if isinstance(result, UnusableClip):
+                yield row(_failed(clip, copy, result.reason))
+            else:
+                yield row(_usable(clip, copy, result, *next(answered)))
 
 
 def _usable(

@@ -111,6 +111,13 @@ class Answers:
                 raise Refused(f"is not Parquet, or damaged: {' '.join(str(error).split())[:200]}") from error
 
 
+def embeddings_in(batch: pyarrow.RecordBatch) -> np.ndarray:
+    """The embeddings [N, D] of the rows of a batch that have one."""
+    column = batch.column("embedding")
+    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(-1, column.type.list_size)
+
+
 def _check_size(group: Any, wanted: Sequence[str]) -> None:
     """What a row group says of itself, before it is decoded."""
     parts = [group.column(place) for place in range(group.num_columns)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthprint.answers.reading import Answers
+from synthprint.answers.reading import Answers, embeddings_in
 from synthprint.tracing.traced_clips import TracedClips
 
 
@@ -43,7 +43,6 @@ def _embeddings(answers: Answers, name: str) -> tuple[list[str], np.ndarray]:
     ids: list[str] = []
     blocks = [np.empty((0, answers.origin.dim), np.float32)]
     for batch in answers.shard_batches(name, ["address", "embedding"]):
-        rows = batch.filter(batch.column("embedding").is_valid())
-        ids += rows.column("address").to_pylist()
-        blocks.append(rows.column("embedding").flatten().to_numpy().reshape(-1, answers.origin.dim))
+        ids += batch.filter(batch.column("embedding").is_valid()).column("address").to_pylist()
+        blocks.append(embeddings_in(batch))
     return ids, np.concatenate(blocks)

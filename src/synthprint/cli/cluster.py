@@ -16,6 +16,7 @@ from synthprint.cli.options import (
     ModelOption,
     ThreadsOption,
     out_folder,
+    threshold_option,
 )
 from synthprint.cli.tables import print_json, print_notes, print_table, report_left_out, say
 from synthprint.wording import counted, printable
@@ -32,15 +33,7 @@ def cluster(
     no_gallery: Annotated[bool, typer.Option("--no-gallery", help="Group only: do not say which are known.")] = False,
     model: ModelOption = None,
     backend: BackendOption = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=-1.0,
-            max=1.0,
-            help="Threshold: least mean cosine of groups that are joined.",
-            show_default="the model's",
-        ),
-    ] = None,
+    threshold: Annotated[float | None, threshold_option()] = None,
     out: Annotated[Path | None, out_folder(f"{GROUPS}, {LINKAGE} and {PICTURE}")] = None,
     as_json: JsonOption = False,
     threads: ThreadsOption = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synthprint.cli.options import GalleryOption, JsonOption, ModelOption, out_file
+from synthprint.cli.options import GalleryOption, JsonOption, ModelOption, out_file, threshold_option
 from synthprint.cli.tables import print_json, print_notes, print_table, say
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ def monitor(
     effect: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Effect: how large a difference must be for an alarm.")
     ] = 0.1,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=-1.0,
-            max=1.0,
-            help="Threshold: least mean cosine of groups of unknown clips that are joined.",
-            show_default="the model's",
-        ),
-    ] = None,
+    threshold: Annotated[float | None, threshold_option("groups of unknown clips")] = None,
     gallery: GalleryOption = None,
     model: ModelOption = None,
     out: Annotated[Path | None, out_file("the page (.html)")] = None,

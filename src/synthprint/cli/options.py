@@ -31,6 +31,12 @@ def backend_option(task: str, show_default: bool | str = True) -> Any:
     return typer.Option("--backend", help=f"Backend: {task}; {BACKENDS}.", show_default=show_default)
 
 
+def threshold_option(groups: str = "groups") -> Any:
+    """`--threshold` of a command that groups clips, with what the groups are."""
+    words = f"Threshold: least mean cosine of {groups} that are joined."
+    return typer.Option("--threshold", min=-1.0, max=1.0, help=words, show_default="the model's")
+
+
 def per_source_option(task: str, least: int = 1, show_default: bool | str = True) -> Any:
     """`--per-source`: a limit, with what is done with the clips."""
     words = f"Clips per source: at most so many are {task}."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthprint.answers.reading import embeddings_in
 from synthprint.answers.schema import TIME
 from synthprint.errors import AnswersError
 from synthprint.model.detector import HUMAN_ANSWER
@@ -102,12 +103,11 @@ class Scan:
         if not rows.any():
             return
         unknown = batch.filter(pyarrow.array(rows))
-        vectors = unknown.column("embedding")
-        values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(unknown) - vectors.null_count, -1)
-        if vectors.null_count or not np.isfinite(values).all():
+        vectors = embeddings_in(unknown)
+        if len(vectors) != len(unknown) or not np.isfinite(vectors).all():
             raise AnswersError(f"{name}: an unknown clip has no embedding; answer its clips anew")
         nearest = [[(n["source"], n["score"]) for n in clips or ()] for clips in unknown.column("nearest").to_pylist()]
-        self.groups.add(values, name, unknown.column("address").to_pylist(), nearest)
+        self.groups.add(vectors, name, unknown.column("address").to_pylist(), nearest)
 
 
 def _columns(batch: pyarrow.RecordBatch) -> dict[str, np.ndarray]:
